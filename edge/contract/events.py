@@ -1,0 +1,155 @@
+"""The wire format of events: what an edge writes down and the flusher reads.
+
+An event is a tagged, array-like msgspec struct in MessagePack. Arrays make it small and
+fast; the tag (first element) tells which struct follows, so one stream carries every kind.
+
+How the format may evolve:
+- a field may be appended, with a default, so that old bytes still decode;
+- a field is never removed, renamed in meaning, or moved;
+- a new kind gets a new tag; a tag is never used twice.
+Golden bytes in tests/edge/test_contract.py hold both directions to this.
+
+Frames. A journal, and the chunk that is cut from it, is a run of frames::
+
+    u32 little-endian  length of the payload in bytes, never 0
+    u32 little-endian  check: low 32 bits of the journal's own checksum of the payload
+    payload            one encoded event
+
+The frame header is as long as a journal needs it; a chunk is the journal's own bytes, sent as
+they stand, guarded as a whole by the CRC-32 of the stream entry (see `Chunk`).
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FRAME_HEADER: Final = struct.Struct("<II")
+"""(payload length, payload check) in front of every event."""
+
+
+class Reason(enum.IntEnum):
+    """Why a visitor was sent to a variant; stored with every click."""
+
+    WINNER = 1
+    GEO = 2
+    GEO_DEFAULT = 3
+    WEIGHT = 4
+    STICKY = 5
+
+
+class Click(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
+    """One redirect that was answered.
+
+    `id`: UUIDv7, 16 bytes; its first 48 bits are the time of the click in Unix milliseconds.
+    `tenant_id`, `link_id`, `variant_id`: UUIDs, 16 bytes.
+    `link_version`: the version of the link's record that decided.
+    `reason`: a `Reason`.
+    `ip`: the visitor's address as text, as seen behind trusted proxies; "" when unknown.
+    `country`: ISO 3166-1 alpha-2, upper case; "" when unknown.
+    `prefetch`: the browser said that it only fetches ahead (`Sec-Purpose` and its elders).
+    """
+
+    id: bytes
+    tenant_id: bytes
+    link_id: bytes
+    variant_id: bytes
+    link_version: int
+    reason: int
+    ip: str
+    country: str
+    referrer: str
+    user_agent: str
+    query: str
+    prefetch: bool = False
+
+
+Event = Click
+"""Every kind of event; a union once there is more than one."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """One entry of the event stream: a run of frames cut from one journal.
+
+    `journal_id` (32 hex digits) and `sequence` (from 1, without gaps) name it for ever: the
+    same pair always carries the same frames, however often it is sent.
+    `events`: number of frames. `body`: the frames. `crc`: CRC-32 of `body`.
+    """
+
+    journal_id: str
+    sequence: int
+    events: int
+    crc: int
+    body: bytes
+
+
+class BadChunk(ValueError):
+    """A stream entry or a frame in it that cannot be read; the message says why."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+
+def encode_event(event: Event) -> bytes:
+    """Encode one event as MessagePack."""
+    return _encode(event)
+
+
+def decode_event(payload: bytes | memoryview) -> Event:
+    """Decode one event. Raises BadChunk when the bytes are not a known event."""
+    try:
+        return _decode(payload)
+    except msgspec.MsgspecError as error:
+        raise BadChunk(f"not a known event: {error}") from error
+
+
+def chunk_fields(chunk: Chunk) -> dict[bytes, bytes | int | str]:
+    """Lay a chunk out as the fields of a stream entry."""
+    return {
+        b"j": chunk.journal_id,
+        b"s": chunk.sequence,
+        b"n": chunk.events,
+        b"c": chunk.crc,
+        b"b": chunk.body,
+    }
+
+
+def read_chunk(fields: dict[bytes, bytes]) -> Chunk:
+    """Read a stream entry. Raises BadChunk when a field is missing, malformed or corrupted."""
+    try:
+        chunk = Chunk(
+            journal_id=fields[b"j"].decode("ascii"),
+            sequence=int(fields[b"s"]),
+            events=int(fields[b"n"]),
+            crc=int(fields[b"c"]),
+            body=fields[b"b"],
+        )
+    except (KeyError, ValueError) as error:
+        raise BadChunk(f"stream entry lacks or garbles a field: {error!r}") from error
+    if zlib.crc32(chunk.body) != chunk.crc:
+        raise BadChunk(f"CRC-32 of the body is not {chunk.crc}")
+    return chunk
+
+
+def split_frames(body: bytes) -> Iterator[memoryview]:
+    """Yield the payload of each frame. Raises BadChunk where the frames do not fill the body."""
+    view = memoryview(body)
+    position, end = 0, len(body)
+    header_size = FRAME_HEADER.size
+    while position < end:
+        if end - position < header_size:
+            raise BadChunk(f"a frame header is cut short at byte {position}")
+        length, _check = FRAME_HEADER.unpack_from(body, position)
+        start = position + header_size
+        position = start + length
+        if length == 0 or position > end:
+            raise BadChunk(f"the frame at byte {start - header_size} has an impossible length")
+        yield view[start:position]
