@@ -1,0 +1,45 @@
+"""Settings of the control plane, read once from SWITCHYARD_* environment variables.
+
+README.md has the table of them; tests/test_settings.py fails when it omits one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One field per variable: `api_port` is read from SWITCHYARD_API_PORT."""
+
+    database_url: str
+    redis_url: str
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    api_url: str = "http://127.0.0.1:8000"
+    edge_url: str = "http://127.0.0.1:8080"
+    jwt_secret: Annotated[str, msgspec.Meta(min_length=32)]
+    jwt_issuer: str = "switchyard"
+    links_key_prefix: str = "klinky_live_"
+    database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
+    flusher_name: str = "flusher-1"
+    ip_storage: Literal["full", "truncated", "none"] = "truncated"
+    click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises ValueError naming the variable that is missing or malformed."""
+    values = {
+        name: environment[variable]
+        for name in Settings.__struct_fields__
+        if environment.get(variable := f"SWITCHYARD_{name.upper()}")
+    }
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"SWITCHYARD_* settings: {error}") from error

@@ -1,0 +1,55 @@
+"""Settings of the edge, read once from SWITCHYARD_* environment variables.
+
+README.md has the table of them; tests/test_settings.py fails when it omits one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One field per variable: `edge_port` is read from SWITCHYARD_EDGE_PORT."""
+
+    redis_url: str
+    edge_host: str = "127.0.0.1"
+    edge_port: int = 8080
+    journal_dir: str = "var/journal"
+    journal_budget_mb: Annotated[int, msgspec.Meta(ge=16)] = 4096
+    journal_segment_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    journal_sync: Literal["never", "interval", "always"] = "never"
+    journal_sync_ms: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    ship_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    ship_window_mb: Annotated[int, msgspec.Meta(ge=1)] = 128
+    link_cache_size: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    unknown_link_ttl_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    trusted_proxies: str = ""
+    country_header: str = "CF-IPCountry"
+    geo_database: str = ""
+    cookie_max_age_s: Annotated[int, msgspec.Meta(ge=1)] = 90 * 86_400
+    fingerprint_secret: str = ""
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises ValueError naming the variable that is missing or malformed."""
+    values = {
+        name: environment[variable]
+        for name in Settings.__struct_fields__
+        if environment.get(variable := f"SWITCHYARD_{name.upper()}")
+    }
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"SWITCHYARD_* settings: {error}") from error
+
+
+def journal_path(settings: Settings) -> Path:
+    """Give the folder that holds this host's journals."""
+    return Path(settings.journal_dir)
