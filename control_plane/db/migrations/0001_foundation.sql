@@ -109,7 +109,7 @@ CREATE TABLE idempotency_keys (
 );
 
 -- Clicks: partitioned by id, whose first 48 bits are the time of the click in Unix milliseconds.
--- reason: 1 winner, 2 geo, 3 geo_default, 4 weight, 5 sticky (edge/contract/events.py).
+-- reason: 1 winner, 2 geo, 3 geo_default, 4 weight, 5 sticky, 6 fingerprint (edge/contract/events.py).
 CREATE TABLE clicks (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -158,7 +158,8 @@ BEGIN
     IF to_regclass(child) IS NOT NULL THEN
         RETURN false;
     END IF;
-    EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', parent || '_default');
+    -- ATTACH takes this lock in the end; taking a weaker one first could deadlock with a reader.
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', child, parent);
     EXECUTE format(
         'WITH moved AS (DELETE FROM %I WHERE id >= %L AND id < %L RETURNING *)'

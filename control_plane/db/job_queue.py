@@ -1,0 +1,62 @@
+"""PgQueuer's tables: how they are named and kept.
+
+PgQueuer reads its names from environment variables, some as general as CHANNEL or TRIGGER.
+They are fixed here instead, so that every process means the same tables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.qb import (
+    QueryBuilderEnvironment,
+    QueryQueueBuilder,
+    QuerySchedulerBuilder,
+)
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.settings import DBSettings, Durability
+from pgqueuer.domain.types import Channel
+
+if TYPE_CHECKING:
+    import asyncpg
+    from pgqueuer.ports.driver import Driver
+
+SETTINGS: Final = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+    # Jobs and schedules survive a crash of Postgres; their log and statistics need not.
+    durability=Durability.balanced,
+    widen_id=True,
+)
+
+
+def job_queries(driver: Driver) -> Queries:
+    """Build PgQueuer's queries over our tables.
+
+    The driver's connections must be plain ones: PgQueuer encodes jsonb itself.
+    """
+    return Queries(
+        driver,
+        qbe=QueryBuilderEnvironment(SETTINGS),
+        qbq=QueryQueueBuilder(SETTINGS),
+        qbs=QuerySchedulerBuilder(SETTINGS),
+    )
+
+
+async def upgrade_job_queue(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Bring PgQueuer's tables to what the installed PgQueuer declares.
+
+    PgQueuer compares the catalog with its declaration and runs only the difference: everything
+    in an empty database, nothing in a current one, the rest after an interrupted run. It never
+    drops tables or columns, so processes of the previous version go on working meanwhile.
+    """
+    await job_queries(AsyncpgDriver(connection)).upgrade()

@@ -1,0 +1,73 @@
+"""Connections to Postgres, and the loader of named queries.
+
+One transaction per use-case, opened at the boundary (a handler or a job)::
+
+    async with pool.acquire() as db, db.transaction():
+        ...
+
+Services and stores take `db` and never commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import aiosql
+import asyncpg
+import orjson
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+COMMAND_TIMEOUT_S: Final = 30.0
+"""No statement of a request or a job runs longer; migrations use a connection without a limit."""
+
+JSONB_VERSION: Final = b"\x01"
+"""Postgres puts this byte in front of jsonb in its binary format."""
+
+
+async def open_pool(database_url: str, *, size: int = 10) -> Pool:
+    """Open a pool of at most `size` connections.
+
+    It connects when a connection is first wanted, so a process may start before Postgres does.
+    jsonb columns and parameters are plain Python values.
+    """
+    return await asyncpg.create_pool(
+        database_url,
+        min_size=0,
+        max_size=size,
+        init=_read_jsonb_as_values,
+        command_timeout=COMMAND_TIMEOUT_S,
+        server_settings={"application_name": "switchyard"},
+    )
+
+
+def load_queries(path: Path) -> Any:
+    """Load the named queries of one `.sql` file as methods that take `db` and keywords.
+
+    The methods are made at run time, hence Any; tests/migrations/test_queries.py prepares each.
+    """
+    return aiosql.from_path(path, "asyncpg")
+
+
+async def _read_jsonb_as_values(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=_encode_jsonb,
+        decoder=_decode_jsonb,
+    )
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return JSONB_VERSION + orjson.dumps(value)
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return orjson.loads(data[len(JSONB_VERSION) :])
