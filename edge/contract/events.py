@@ -43,6 +43,7 @@ class Reason(enum.IntEnum):
     GEO_DEFAULT = 3
     WEIGHT = 4
     STICKY = 5
+    FINGERPRINT = 6
 
 
 class Click(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):

@@ -28,6 +28,14 @@ def links_ready() -> str:
     return f"{PREFIX}:links:ready"
 
 
+def links_resync() -> str:
+    """Give the string with the token of the resync that runs: gone when Redis was emptied since.
+
+    The hash tag keeps it in one slot with links_ready(), for the script that compares and sets.
+    """
+    return f"{{{links_ready()}}}:resync"
+
+
 def link_changes() -> str:
     """Give the stream of slugs whose record changed; fields `s` (slug) and `v` (version)."""
     return f"{PREFIX}:links:changes"

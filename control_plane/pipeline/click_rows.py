@@ -1,0 +1,108 @@
+"""Clicks as rows of the table `clicks`, in PostgreSQL's binary COPY format.
+
+The format is documented with COPY in the PostgreSQL manual: a header, then for each row a count
+of fields and each field as length and bytes, then a trailer. Building it here costs a third of
+what a general driver needs for rows of 21 columns, and the flusher does little else: columns of
+fixed size are one `struct` call, and what follows from a user agent or a referrer is kept encoded.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
+
+from control_plane.pipeline.enrichment import (
+    REMEMBERED,
+    VERDICT_VERSION,
+    describe_client,
+    find_referrer_domain,
+)
+
+if TYPE_CHECKING:
+    from edge.contract.events import Click
+
+IpStorage = Literal["full", "truncated", "none"]
+
+COLUMNS: Final = (
+    *("tenant_id", "id", "link_id", "variant_id", "link_version", "reason"),
+    *("is_prefetch", "is_bot", "is_conversion", "verdict_version", "landed_at"),
+    *("ip_address", "country", "referrer", "referrer_domain"),
+    *("user_agent", "browser", "os", "device", "bot_reason", "query"),
+)
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = struct.pack(">h", -1)
+
+_FIXED = struct.Struct(">h i16s i16s i16s i16s iq ih i? i? i? ih iq")
+"""Number of fields, then the eleven columns of fixed size, each behind its length."""
+_LENGTH = struct.Struct(">i")
+_NULL = _LENGTH.pack(-1)
+_FAMILY_V4, _FAMILY_V6 = 2, 3
+_V4_KEPT, _V6_KEPT = 3, 6
+"""Bytes of an address that are kept when it is truncated: a /24 and a /48."""
+
+
+def build_row(click: Click, *, landed_at_us: int, ip_storage: IpStorage) -> tuple[bytes, bool]:
+    """Build the row of one click; tell too whether it is a bot's.
+
+    `landed_at_us`: microseconds since 2000-01-01 UTC. Raises struct.error when an id has not 16
+    bytes or a number is out of range.
+    """
+    client, is_bot = _client_columns(click.user_agent)
+    fixed = _FIXED.pack(
+        len(COLUMNS),
+        *(16, click.tenant_id, 16, click.id, 16, click.link_id, 16, click.variant_id),
+        *(8, click.link_version, 2, click.reason),
+        *(1, click.prefetch, 1, is_bot, 1, False),
+        *(2, VERDICT_VERSION, 8, landed_at_us),
+    )
+    row = b"".join(
+        (
+            fixed,
+            _NULL if ip_storage == "none" else _address(click.ip, truncate=ip_storage == "truncated"),
+            _text(click.country),
+            _referrer_columns(click.referrer),
+            client,
+            _text(click.query),
+        )
+    )
+    return row, is_bot
+
+
+def _text(value: str | None) -> bytes:
+    """Encode text; empty text is NULL. PostgreSQL's text cannot hold a zero character."""
+    if not value:
+        return _NULL
+    data = value.encode()
+    if b"\0" in data:
+        data = data.replace(b"\0", "\N{REPLACEMENT CHARACTER}".encode())
+    return _LENGTH.pack(len(data)) + data
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _client_columns(user_agent: str) -> tuple[bytes, bool]:
+    client = describe_client(user_agent)
+    values = (user_agent, client.browser, client.os, client.device, client.bot_reason)
+    return b"".join(map(_text, values)), client.bot_reason is not None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _referrer_columns(referrer: str) -> bytes:
+    return _text(referrer) + _text(find_referrer_domain(referrer))
+
+
+def _address(ip: str, *, truncate: bool) -> bytes:
+    """Encode an inet: family, prefix length, "is a network", length, bytes. NULL if not an address."""
+    try:
+        if ":" in ip:
+            data, family = socket.inet_pton(socket.AF_INET6, ip.partition("%")[0]), _FAMILY_V6
+            kept = _V6_KEPT
+        else:
+            data, family = socket.inet_pton(socket.AF_INET, ip), _FAMILY_V4
+            kept = _V4_KEPT
+    except OSError:
+        return _NULL
+    if truncate:
+        data = data[:kept] + bytes(len(data) - kept)
+    return _LENGTH.pack(4 + len(data)) + bytes((family, len(data) * 8, 0, len(data))) + data

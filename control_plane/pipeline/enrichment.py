@@ -1,0 +1,64 @@
+"""What can be told of a click from its own words, once it has left the hot path.
+
+Results depend on nothing but the text, so they are remembered; most traffic comes from few user
+agents. A verdict carries VERDICT_VERSION, so that stored ones can be told apart and recomputed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+import crawleruseragents  # type: ignore[import-untyped]  # ships no types
+import msgspec
+import ua_parser
+
+VERDICT_VERSION: Final = 1
+REMEMBERED: Final = 20_000
+"""Texts of each kind that are remembered: some 20 MB at most."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """What a user agent says: families as ua-parser names them, None where it does not know.
+
+    `device`: "desktop", "mobile" or "tablet". `bot_reason`: why it is taken for a machine; None
+    for a person.
+    """
+
+    browser: str | None
+    os: str | None
+    device: str | None
+    bot_reason: str | None
+
+
+def describe_client(user_agent: str) -> Client:
+    """Read a user agent."""
+    if not user_agent:
+        return Client(None, None, None, "no_user_agent")
+    if crawleruseragents.is_crawler(user_agent):
+        return Client(None, None, None, "crawler_list")
+    parsed = ua_parser.parse(user_agent)
+    return Client(
+        parsed.user_agent.family if parsed.user_agent else None,
+        parsed.os.family if parsed.os else None,
+        _tell_device(user_agent),
+        None,
+    )
+
+
+def _tell_device(user_agent: str) -> str:
+    if "iPad" in user_agent or "Tablet" in user_agent:
+        return "tablet"
+    if "Mobi" in user_agent or "iPhone" in user_agent:
+        return "mobile"
+    return "tablet" if "Android" in user_agent else "desktop"
+
+
+@lru_cache(maxsize=REMEMBERED)
+def find_referrer_domain(referrer: str) -> str | None:
+    """Give the host of a referrer, lower case, without its port; None when there is none."""
+    try:
+        return urlsplit(referrer).hostname
+    except ValueError:
+        return None

@@ -1,0 +1,217 @@
+"""Redis Streams -> Postgres: every event once, whatever dies when.
+
+A round: read stream entries, build their rows, and in ONE transaction ask the ledger which chunks
+are new, COPY their rows, add to the rollups, and enter the chunks into the ledger. After the commit
+the journals' owners are told how far they have landed, and only then are the entries acknowledged
+and deleted. Dying between any two steps repeats a round, and the ledger drops what it knows.
+
+Two lanes do rounds side by side: one builds rows while Postgres works for the other. Each lane is a
+consumer of its own, and begins with what its predecessor of the same name left pending. Chunks that
+another flusher left pending for long are claimed.
+
+What cannot be landed goes to the dead-letter stream with its reason: an entry that cannot be read
+(its journal ships the chunk again), a single event that cannot be decoded, or a chunk whose rows
+Postgres refuses for what they hold. Nothing waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from control_plane.core.retry import keep_running
+from control_plane.db.pool import open_pool
+from control_plane.pipeline.landing import (
+    LONGEST_SEQUENCE,
+    BadEvent,
+    Batch,
+    claim_chunks,
+    list_watermarks,
+    record_landed,
+    write_batch,
+)
+from edge.contract import redis_keys
+from edge.contract.events import BadChunk, Chunk, read_chunk
+
+if TYPE_CHECKING:
+    from control_plane.db.pool import Pool
+    from control_plane.settings import Settings
+
+log = structlog.get_logger()
+
+LANES: Final = 2
+CHUNKS_PER_ROUND: Final = 16
+"""At most 4 MiB of events, which bounds the memory of a lane whatever the backlog."""
+BLOCK_MS: Final = 500
+CLAIM_IDLE_MS: Final = 30_000
+CLAIM_EVERY_S: Final = 10.0
+LANDED_TTL_S: Final = 7 * 86_400
+"""A journal that asks later ships again what it kept, and is told anew."""
+DEAD_LETTERS_KEPT: Final = 10_000
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+class Lane:
+    """One consumer of the event stream."""
+
+    def __init__(self, pool: Pool, redis: Redis, settings: Settings, name: str) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._ip_storage = settings.ip_storage
+        self.name = name
+        self._next_claim_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do rounds until `stop` is set, then until the stream is empty. Raises on any fault."""
+        await self._join_group()
+        await self._finish_pending()
+        while True:
+            entries = await self._read(b">", block_ms=None if stop.is_set() else BLOCK_MS)
+            if not entries:
+                entries = await self._claim_abandoned()
+            if entries:
+                await self._land_entries(entries)
+            elif stop.is_set():
+                return
+
+    async def _join_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(redis_keys.events(), redis_keys.FLUSHER_GROUP, "0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def _finish_pending(self) -> None:
+        """Land what this consumer had received and not acknowledged when it last ended."""
+        while entries := await self._read(b"0", block_ms=None):
+            await self._land_entries(entries)
+
+    async def _read(self, after: bytes, *, block_ms: int | None) -> list[Entry]:
+        found: Any = await self._redis.xreadgroup(
+            redis_keys.FLUSHER_GROUP,
+            self.name,
+            {redis_keys.events(): after},
+            count=CHUNKS_PER_ROUND,
+            block=block_ms,
+        )
+        return cast("list[Entry]", found[0][1]) if found else []
+
+    async def _claim_abandoned(self) -> list[Entry]:
+        """Take over what a consumer that is gone has received and never finished."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_claim_s:
+            return []
+        self._next_claim_s = now_s + CLAIM_EVERY_S
+        claimed: Any = await self._redis.xautoclaim(
+            redis_keys.events(),
+            redis_keys.FLUSHER_GROUP,
+            self.name,
+            min_idle_time=CLAIM_IDLE_MS,
+            count=CHUNKS_PER_ROUND,
+        )
+        return cast("list[Entry]", claimed[1])
+
+    async def _land_entries(self, entries: list[Entry]) -> None:
+        chunks = []
+        for entry_id, fields in entries:
+            if not fields:  # pending, but deleted from the stream meanwhile
+                continue
+            try:
+                chunks.append(_check_chunk(read_chunk(fields)))
+            except BadChunk as error:
+                await self._bury(str(error), payload=repr(fields).encode())
+                log.error("stream_entry_unreadable", entry_id=entry_id.decode(), reason=str(error))  # noqa: TRY400  the reason says it all
+        watermarks = await self._land_or_isolate(chunks) if chunks else {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            # Announced before the deletion: a chunk that is gone from the stream has landed or is lost.
+            for journal_id, sequence in watermarks.items():
+                pipe.set(redis_keys.landed(journal_id), sequence, ex=LANDED_TTL_S)
+            entry_ids = [entry_id for entry_id, _fields in entries]
+            pipe.xack(redis_keys.events(), redis_keys.FLUSHER_GROUP, *entry_ids)
+            pipe.xdel(redis_keys.events(), *entry_ids)
+            await pipe.execute()
+
+    async def _land_or_isolate(self, chunks: list[Chunk]) -> dict[str, int]:
+        """Land the chunks together; if Postgres refuses what they hold, one by one."""
+        try:
+            return await self._land(chunks)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, BadChunk) as error:
+            if len(chunks) == 1:
+                return await self._give_up(chunks[0], str(error))
+        watermarks: dict[str, int] = {}
+        for chunk in chunks:
+            watermarks |= await self._land_or_isolate([chunk])
+        return watermarks
+
+    async def _land(self, chunks: list[Chunk]) -> dict[str, int]:
+        """Land the chunks in one transaction. Give how far their journals have landed."""
+        batch = self._build(chunks)
+        async with self._pool.acquire() as db:
+            async with db.transaction():
+                new = await claim_chunks(db, chunks)
+                if len(new) < len(chunks):
+                    batch = self._build(new)
+                if new:
+                    await self._bury_events(batch.bad_events)
+                    await write_batch(db, batch)
+                    await record_landed(db, new)
+            return await list_watermarks(db, {chunk.journal_id for chunk in chunks})
+
+    def _build(self, chunks: list[Chunk]) -> Batch:
+        batch = Batch(self._ip_storage, datetime.now(UTC))
+        for chunk in chunks:
+            batch.add(chunk)
+        return batch
+
+    async def _give_up(self, chunk: Chunk, reason: str) -> dict[str, int]:
+        """Bury a chunk that can never land, and let its journal go on."""
+        log.error("chunk_refused", journal=chunk.journal_id, sequence=chunk.sequence, reason=reason)
+        await self._bury(reason, chunk.journal_id, chunk.sequence, chunk.body)
+        async with self._pool.acquire() as db:
+            async with db.transaction():
+                if await claim_chunks(db, [chunk]):
+                    await record_landed(db, [chunk])
+            return await list_watermarks(db, {chunk.journal_id})
+
+    async def _bury_events(self, bad_events: list[BadEvent]) -> None:
+        for event in bad_events:
+            log.error("event_unreadable", reason=event.reason)
+            await self._bury(event.reason, payload=event.payload)
+
+    async def _bury(self, reason: str, journal_id: str = "", sequence: int = 0, payload: bytes = b"") -> None:
+        await self._redis.xadd(
+            redis_keys.dead_letters(),
+            {"reason": reason, "journal": journal_id, "sequence": sequence, "payload": payload},
+            maxlen=DEAD_LETTERS_KEPT,
+            approximate=True,
+        )
+
+
+def _check_chunk(chunk: Chunk) -> Chunk:
+    """Refuse names that the ledger could not hold."""
+    is_hex = len(chunk.journal_id) == 32 and not set(chunk.journal_id) - set("0123456789abcdef")  # noqa: PLR2004  hex digits of a UUID
+    if not is_hex or not 0 < chunk.sequence < LONGEST_SEQUENCE:
+        raise BadChunk(f"no chunk is called ({chunk.journal_id!r}, {chunk.sequence})")
+    return chunk
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Flush until `stop` is set; what is in the stream by then still lands, if Postgres lets it."""
+    pool = await open_pool(settings.database_url, size=LANES)
+    redis: Redis = Redis.from_url(settings.redis_url, socket_timeout=5 + BLOCK_MS / 1000)
+    try:
+        async with asyncio.TaskGroup() as lanes:
+            for number in range(LANES):
+                lane = Lane(pool, redis, settings, f"{settings.flusher_name}:{number}")
+                lanes.create_task(keep_running(lane.name, partial(lane.run, stop), stop))
+    finally:
+        await redis.aclose()
+        await pool.close()

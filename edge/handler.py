@@ -1,0 +1,238 @@
+"""Decides where each visitor goes, and writes the click down before the answer leaves.
+
+`Handler.answer` is one synchronous step without I/O: link from memory, choice, click into the
+journal, Location. Between the click and the answer nothing can wait, so a client that received a
+302 always has its click in the journal. Time and chance come in as callables.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from xxhash import xxh3_64_intdigest
+
+from edge.contract.events import Click, encode_event
+from edge.counters import Counter
+from edge.destination import MacroValues
+from edge.journal import JournalFullError
+from edge.link_feed import LinksUnavailableError
+from edge.request import EdgeRequest, EdgeResponse, is_prefetch
+from edge.selection import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from edge.geo import CountryLookup
+    from edge.journal import Journal
+    from edge.link_cache import CachedLink, LinkCache
+    from edge.link_feed import LinkFeed
+    from edge.request import Headers, ProxyTrust
+    from edge.selection import Choice
+
+USER_AGENT_LENGTH: Final = 1024
+REFERRER_LENGTH: Final = 2048
+QUERY_LENGTH: Final = 4096
+"""What a click keeps of these, in characters; the redirect itself forwards all of the query."""
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]{3,32}")
+_NO_STORE = ("cache-control", "no-store")
+_TEXT = ("content-type", "text/plain; charset=utf-8")
+
+
+def _refuse(status: int, sentence: str, *headers: tuple[str, str]) -> EdgeResponse:
+    return EdgeResponse(status, [_NO_STORE, _TEXT, *headers], sentence.encode() + b"\n")
+
+
+UNKNOWN_LINK: Final = _refuse(404, "There is no such link.")
+GONE_LINK: Final = _refuse(410, "This link is no longer active.")
+LINKS_UNAVAILABLE: Final = _refuse(503, "Links cannot be looked up right now.", ("retry-after", "1"))
+JOURNAL_FULL: Final = _refuse(503, "Clicks cannot be recorded right now.", ("retry-after", "5"))
+METHOD_REFUSED: Final = _refuse(405, "A link answers GET and HEAD.", ("allow", "GET, HEAD"))
+
+
+class Handler:
+    """One worker's decisions. `cookie_max_age_s`: how long a visitor stays on a variant.
+
+    `fingerprint_seed`: 64 bits of a secret that all edges share. `new_id` gives UUIDv7, `draw`
+    a number that is uniform in [0, 1).
+    """
+
+    def __init__(  # noqa: PLR0913  the parts of a worker, put together in one place (worker.py)
+        self,
+        *,
+        cache: LinkCache,
+        feed: LinkFeed,
+        journal: Journal,
+        countries: CountryLookup,
+        trust: ProxyTrust,
+        cookie_max_age_s: int,
+        fingerprint_seed: int,
+        new_id: Callable[[], UUID],
+        draw: Callable[[], float],
+    ) -> None:
+        self._cache = cache
+        self._feed = feed
+        self._journal = journal
+        self._count = journal.counters.values
+        self._countries = countries
+        self._trust = trust
+        self._cookie_max_age_s = cookie_max_age_s
+        self._fingerprint_seed = fingerprint_seed
+        self._new_id = new_id
+        self._draw = draw
+
+    def answer(self, request: EdgeRequest) -> EdgeResponse | None:
+        """Answer a request for a link; None when the link must be loaded first."""
+        if request.method not in ("GET", "HEAD"):
+            self._count[Counter.REFUSED] += 1
+            return METHOD_REFUSED
+        slug = read_slug(request.path)
+        link = self._cache.get(slug)
+        if link is None:
+            if _SLUG.fullmatch(slug) and not self._cache.is_unknown(slug, time.monotonic()):
+                return None
+            self._count[Counter.UNKNOWN] += 1
+            return UNKNOWN_LINK
+        if not link.is_active:
+            self._count[Counter.GONE] += 1
+            return GONE_LINK
+        return self._redirect(link, request)
+
+    async def load_and_answer(self, request: EdgeRequest) -> EdgeResponse:
+        """Answer a request whose link is not in memory."""
+        self._count[Counter.CACHE_MISSES] += 1
+        try:
+            link = await self._feed.load(read_slug(request.path))
+        except LinksUnavailableError:
+            self._count[Counter.LINKS_UNAVAILABLE] += 1
+            return LINKS_UNAVAILABLE
+        if link is None:
+            self._count[Counter.UNKNOWN] += 1
+            return UNKNOWN_LINK
+        # Answered from the link in hand: the cache may have let it go again already.
+        if not link.is_active:
+            self._count[Counter.GONE] += 1
+            return GONE_LINK
+        return self._redirect(link, request)
+
+    def _redirect(self, link: CachedLink, request: EdgeRequest) -> EdgeResponse:
+        headers = request.headers
+        peer_is_ours = self._trust.trusts(request.peer)
+        ip = self._trust.find_client(request) if peer_is_ours else request.peer
+        country = self._countries.find_country(ip, headers if peer_is_ours else None)
+        user_agent = headers.get("user-agent") or ""
+
+        pinned = fingerprint = None
+        uses_cookie = link.by_cookie and headers.get("sec-gpc") != "1"
+        if uses_cookie:
+            pinned = read_pinned_variant(headers, link.cookie_name)
+        elif link.by_fingerprint:
+            fingerprint = xxh3_64_intdigest(
+                f"{ip}\0{user_agent}".encode(errors="replace"), self._fingerprint_seed
+            )
+        choice = choose(link.record, country, pinned, fingerprint, self._draw())
+        click_id = self._new_id()
+
+        if request.method == "GET":
+            try:
+                self._record(link, choice, click_id, request, ip, country, user_agent)
+            except JournalFullError:
+                self._count[Counter.JOURNAL_FULL] += 1
+                return JOURNAL_FULL
+            self._count[Counter.SERVED] += 1
+        else:
+            self._count[Counter.HEAD] += 1
+
+        answer = [("location", self._locate(link, choice, click_id, country, request.query)), _NO_STORE]
+        if uses_cookie and choice.variant.id != pinned:
+            secure = request.scheme == "https" or (
+                peer_is_ours and headers.get("x-forwarded-proto") == "https"
+            )
+            answer.append(("set-cookie", self._pin(link, choice, secure=secure)))
+        return EdgeResponse(302, answer)
+
+    def _record(  # noqa: PLR0913  the facts of a click, each computed once
+        self,
+        link: CachedLink,
+        choice: Choice,
+        click_id: UUID,
+        request: EdgeRequest,
+        ip: str,
+        country: str,
+        user_agent: str,
+    ) -> None:
+        """Write the click down. Raises JournalFullError."""
+        record = link.record
+        prefetch = is_prefetch(request.headers)
+        click = Click(
+            click_id.bytes,
+            record.tenant_id,
+            record.link_id,
+            choice.variant.id,
+            record.version,
+            choice.reason,
+            ip,
+            country,
+            (request.headers.get("referer") or "")[:REFERRER_LENGTH],
+            user_agent[:USER_AGENT_LENGTH],
+            request.query[:QUERY_LENGTH],
+            prefetch,
+        )
+        self._journal.append(encode_event(click))
+        if prefetch:
+            self._count[Counter.PREFETCH] += 1
+
+    def _locate(self, link: CachedLink, choice: Choice, click_id: UUID, country: str, query: str) -> str:
+        record, variant = link.record, choice.variant
+        destination = link.destinations[variant.id]
+        values = None
+        if destination.has_macros:
+            values = MacroValues(
+                click_id=str(click_id),
+                link_id=_as_uuid_text(record.link_id),
+                slug=record.slug,
+                variant=variant.label,
+                variant_id=_as_uuid_text(variant.id),
+                country=country,
+                timestamp=str((click_id.int >> 80) // 1000),
+            )
+        return destination.locate(query if record.forward_query else "", values)
+
+    def _pin(self, link: CachedLink, choice: Choice, *, secure: bool) -> str:
+        cookie = (
+            f"{link.cookie_name}={choice.variant.id.hex()}; Path=/{link.record.slug}"
+            f"; Max-Age={self._cookie_max_age_s}; HttpOnly; SameSite=Lax"
+        )
+        return f"{cookie}; Secure" if secure else cookie
+
+
+def read_slug(path: str) -> str:
+    """Give the slug that a path names: `/summer`, `/summer/` and `/s%75mmer` are one link."""
+    if "%" in path:
+        path = unquote(path)
+    return path[1:].removesuffix("/")
+
+
+def read_pinned_variant(headers: Headers, cookie_name: str) -> bytes | None:
+    """Give the variant id in the visitor's cookie; None when there is none that makes sense."""
+    cookies = headers.get("cookie")
+    if cookies is None:
+        return None
+    name, length = cookie_name + "=", len(cookie_name) + 1
+    for cookie in cookies.split(";"):
+        pair = cookie.lstrip()
+        if pair.startswith(name):
+            try:
+                return bytes.fromhex(pair[length:])
+            except ValueError:
+                return None
+    return None
+
+
+def _as_uuid_text(uuid: bytes) -> str:
+    text = uuid.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,197 @@
+"""Keeps the link cache true to Redis: fetches what is missing, follows what changes.
+
+Redis may be away, empty, or restarted with old data. The marker `links_ready` says that every
+link is there; it names the server's run id, so a marker that survived a restart in an old dump is
+not believed. While it does not hold, cached links go on serving and a link that is not cached
+cannot be told from one that does not exist: LinksUnavailableError, never "unknown".
+
+Changes are a stream, not messages: after a broken connection the feed reads on from where it was.
+Where that is no longer possible (another epoch, or the stream was trimmed further), it forgets
+the cache and starts anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from edge.contract import redis_keys
+from edge.contract.link_record import decode_link
+from edge.redis_client import REDIS_FAULTS, open_redis
+
+if TYPE_CHECKING:
+    from edge.contract.link_record import LinkRecord
+    from edge.link_cache import CachedLink, LinkCache
+
+log = structlog.get_logger()
+
+FOLLOW_BLOCK_MS: Final = 500
+"""How long a read of the changes waits; also how often the marker is looked at."""
+RETRY_S: Final = 0.1
+LOADS_AT_ONCE: Final = 1000
+"""Bounds what a flood of unknown slugs may hold in memory and ask of Redis at one time."""
+
+
+class LinksUnavailableError(Exception):
+    """A link is not cached, and Redis cannot say whether it exists."""
+
+
+class LinkFeed:
+    """`cache` is kept by this feed alone."""
+
+    def __init__(self, redis_url: str, cache: LinkCache) -> None:
+        self._cache = cache
+        self._redis = open_redis(redis_url)
+        self._follower = open_redis(redis_url, block_s=FOLLOW_BLOCK_MS / 1000)
+        self._epoch: bytes | None = None
+        self._position = b"0-0"
+        self._loading: dict[str, asyncio.Task[CachedLink | None]] = {}
+        self._changed_while_loading: set[str] = set()
+        self.is_ready = False
+        """Whether Redis answers and has every link."""
+
+    # --- fetching ----------------------------------------------------------------------------
+
+    async def load(self, slug: str) -> CachedLink | None:
+        """Fetch a link into the cache; None when there is none. Raises LinksUnavailableError.
+
+        Any number of visitors who ask for one slug at once cost one look-up.
+        """
+        task = self._loading.get(slug)
+        if task is None:
+            if len(self._loading) >= LOADS_AT_ONCE:
+                raise LinksUnavailableError("too many links are being looked up")
+            task = self._loading[slug] = asyncio.create_task(self._load(slug))
+            task.add_done_callback(lambda _done: self._forget_load(slug))
+        return await asyncio.shield(task)
+
+    def _forget_load(self, slug: str) -> None:
+        self._loading.pop(slug, None)
+        self._changed_while_loading.discard(slug)
+
+    async def _load(self, slug: str) -> CachedLink | None:
+        while True:
+            self._changed_while_loading.discard(slug)
+            try:
+                record = await self._fetch(slug)
+            except REDIS_FAULTS as error:
+                raise LinksUnavailableError("Redis does not answer") from error
+            if slug not in self._changed_while_loading:
+                break
+        if record is None:
+            self._cache.put_unknown(slug, time.monotonic())
+            return None
+        return self._cache.put(record)
+
+    async def _fetch(self, slug: str) -> LinkRecord | None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            # The marker before and after: between them Redis was whole, so "missing" means unknown.
+            pipe.get(redis_keys.links_ready())
+            pipe.get(redis_keys.link(slug))
+            pipe.get(redis_keys.links_ready())
+            before, value, after = await pipe.execute()
+        if value is not None:
+            return _read_record(slug, value)
+        if before is None or before != after or before != self._epoch:
+            raise LinksUnavailableError("Redis does not have every link yet")
+        return None
+
+    # --- following ---------------------------------------------------------------------------
+
+    async def follow(self) -> None:
+        """Keep the cache true until cancelled."""
+        while True:
+            try:
+                await self._begin()
+                while True:
+                    await self._read_changes()
+            except REDIS_FAULTS as error:
+                if self.is_ready:
+                    log.warning("links_feed_lost", error=str(error) or type(error).__name__)
+                self.is_ready = False
+                await asyncio.sleep(RETRY_S)
+
+    async def _begin(self) -> None:
+        """Wait until Redis has every link; then find out where to read on from."""
+        info = await self._follower.info("server")
+        run_id = str(info.get("run_id", "")).encode()
+        while not (epoch := await self._read_epoch()).startswith(run_id + b":"):
+            self.is_ready = False
+            await asyncio.sleep(RETRY_S)
+        if epoch != self._epoch or await self._is_trimmed():
+            newest = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
+            self._position = newest[0][0] if newest else b"0-0"
+            self._cache.clear()
+            log.info("links_feed_started", epoch=epoch.decode())
+        self._epoch = epoch
+        self.is_ready = True
+
+    async def _read_epoch(self) -> bytes:
+        return bytes(await self._follower.get(redis_keys.links_ready()) or b"")
+
+    async def _is_trimmed(self) -> bool:
+        """Tell whether changes that were not read are gone from the stream."""
+        oldest = await self._follower.xrange(redis_keys.link_changes(), count=1)
+        return bool(oldest) and _entry_order(oldest[0][0]) > _entry_order(self._position)
+
+    async def _read_changes(self) -> None:
+        found = await self._follower.xread(
+            {redis_keys.link_changes(): self._position}, count=1000, block=FOLLOW_BLOCK_MS
+        )
+        entries = _entries_of(found)
+        if entries:
+            await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
+            self._position = entries[-1][0]
+        if await self._read_epoch() != self._epoch:
+            self.is_ready = False
+            await self._begin()
+
+    async def _refresh(self, slugs: set[str]) -> None:
+        """Fetch the links that are cached anew; the others are fetched when they are asked for."""
+        for slug in slugs:
+            self._cache.forget_unknown(slug)
+        self._changed_while_loading |= slugs & self._loading.keys()
+        cached = [slug for slug in slugs if slug in self._cache]
+        if not cached:
+            return
+        async with self._follower.pipeline(transaction=False) as pipe:
+            for slug in cached:
+                pipe.get(redis_keys.link(slug))
+            values = await pipe.execute()
+        for slug, value in zip(cached, values, strict=True):
+            if value is not None:
+                with contextlib.suppress(LinksUnavailableError):
+                    self._cache.put(_read_record(slug, value))
+
+    async def aclose(self) -> None:
+        """Close both connections."""
+        for redis in (self._redis, self._follower):
+            with contextlib.suppress(*REDIS_FAULTS):
+                await redis.aclose()
+
+
+def _read_record(slug: str, value: bytes) -> LinkRecord:
+    try:
+        return decode_link(value)
+    except msgspec.MsgspecError as error:
+        log.exception("link_record_unreadable", slug=slug)
+        raise LinksUnavailableError("the link's record cannot be read") from error
+
+
+def _entry_order(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _dash, number = entry_id.partition(b"-")
+    return int(milliseconds), int(number)
+
+
+def _entries_of(found: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Give the entries of the one stream that was read; redis-py lists or maps them by protocol."""
+    if not found:
+        return []
+    if isinstance(found, dict):
+        return [entry for batch in next(iter(found.values())) for entry in batch]
+    return list(found[0][1])

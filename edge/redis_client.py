@@ -1,0 +1,26 @@
+"""How the edge opens Redis: short timeouts and no hidden retries, because its callers retry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+REDIS_FAULTS: Final = (RedisError, OSError, asyncio.TimeoutError)
+"""Whatever a Redis that is away, slow, full or restarting makes a call raise."""
+
+CALL_TIMEOUT_S: Final = 1.0
+
+
+def open_redis(url: str, *, block_s: float = 0.0) -> Redis:
+    """Open a client. `block_s`: how long its blocking reads wait, on top of the usual timeout."""
+    return Redis.from_url(
+        url,
+        socket_timeout=CALL_TIMEOUT_S + block_s,
+        socket_connect_timeout=CALL_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )

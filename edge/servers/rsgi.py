@@ -1,0 +1,89 @@
+"""The handler behind Granian's RSGI interface: one process, one worker.
+
+Several workers are several processes on one port (SO_REUSEPORT), so each can die and start again
+alone; deploy/ keeps them alive. Why the embedded server: deploy/decisions/0002-edge-processes.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from edge.request import EdgeRequest
+from edge.worker import Worker
+
+if TYPE_CHECKING:
+    from granian.rsgi import HTTPProtocol, Scope
+
+    from edge.request import EdgeResponse
+    from edge.settings import Settings
+
+BACKLOG: Final = 4096
+
+
+class RsgiApp:
+    """Turns RSGI calls into EdgeRequests and EdgeResponses back into RSGI calls."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request."""
+        request = EdgeRequest(
+            scope.method,
+            scope.path,
+            scope.query_string,
+            scope.scheme,
+            _strip_port(scope.client),
+            scope.headers,
+        )
+        response = self._worker.answer(request)
+        if response is None:
+            response = await self._worker.answer_later(request)
+        _send(response, request.method, protocol)
+
+
+def _send(response: EdgeResponse, method: str, protocol: HTTPProtocol) -> None:
+    if response.body and method != "HEAD":
+        protocol.response_bytes(response.status, response.headers, response.body)
+    else:
+        protocol.response_empty(response.status, response.headers)
+
+
+def _strip_port(client: str) -> str:
+    """Give the address in `127.0.0.1:1234` or `[::1]:1234`."""
+    return client.rpartition(":")[0].strip("[]")
+
+
+async def _serve(settings: Settings) -> None:
+    worker = Worker(settings)
+    server = Server(
+        RsgiApp(worker),
+        address=settings.edge_host,
+        port=settings.edge_port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG,
+        # Not `warning`: at each start it says that the embedded server is experimental.
+        log_level=LogLevels.error,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    worker.start()
+    try:
+        await server.serve()
+    finally:
+        await worker.stop()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are answered, the journal is shipped."""
+    uvloop.run(_serve(settings))

@@ -1,0 +1,193 @@
+"""Sends what is new in the journals to the event stream, and frees what has landed.
+
+Every few milliseconds the events since the last time become a chunk, and a chunk becomes one
+stream entry. What was shipped and has not landed is bounded, in bytes and in chunks: past the
+bound the journal on disk grows, not Redis. While Redis is away nothing is cut by time, so a long
+outage leaves large chunks, not millions of small ones.
+
+A chunk that was shipped may be lost with Redis. Once in a while the oldest chunk in flight is
+looked for in the stream; when it is neither there nor landed, all that are missing go again. The
+flusher's ledger makes a chunk that arrives twice count once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from edge.contract import redis_keys
+from edge.contract.events import chunk_fields
+from edge.counters import OLDEST_UNLANDED_MS
+from edge.redis_client import REDIS_FAULTS, open_redis
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from edge.journal import Cut, Journal
+    from edge.spool import Spool
+
+log = structlog.get_logger()
+
+CHUNKS_AT_ONCE: Final = 16
+"""Chunks in one round trip: at most 4 MiB."""
+CHUNKS_IN_FLIGHT: Final = 5000
+LOSS_CHECK_S: Final = 1.0
+ADOPTION_S: Final = 2.0
+RETRY_S: Final = 0.2
+IDLE_S: Final = 0.05
+"""How often an idle shipper asks how far its journals have landed."""
+
+
+class Shipper:
+    """Ships this worker's journal and those that it took over.
+
+    `interval_s`: how long events gather before they go. `window_bytes`: the most that one journal
+    may have in flight.
+    """
+
+    def __init__(
+        self, *, spool: Spool, journal: Journal, redis_url: str, interval_s: float, window_bytes: int
+    ) -> None:
+        self._spool = spool
+        self._own = journal
+        self._adopted: list[Journal] = []
+        self._redis: Redis = open_redis(redis_url)
+        self._interval_s = interval_s
+        self._window_bytes = window_bytes
+        self._next_loss_check = 0.0
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Ship until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_adopting())
+            tasks.create_task(self._keep_shipping())
+
+    async def _keep_shipping(self) -> None:
+        while True:
+            try:
+                moved = await self._ship_round()
+                if not self.is_connected:
+                    log.info("shipper_connected")
+                self.is_connected = True
+                await asyncio.sleep(self._interval_s if moved else self._pause_s())
+            except REDIS_FAULTS as error:
+                if self.is_connected:
+                    log.warning("shipper_lost_redis", error=str(error) or type(error).__name__)
+                self.is_connected = False
+                self._note_oldest(self._own)
+                await asyncio.sleep(RETRY_S)
+
+    def _pause_s(self) -> float:
+        return self._interval_s if self._own.has_uncut_events else min(IDLE_S, self._interval_s * 4)
+
+    async def _keep_adopting(self) -> None:
+        while True:
+            # A long journal takes a while to read, so it is read beside the event loop.
+            for journal in await asyncio.to_thread(self._spool.adopt_dead):
+                for damage in journal.damage:
+                    log.error("journal_damaged", journal=journal.journal_id, damage=damage)
+                log.info("journal_adopted", journal=journal.journal_id, chunks=len(journal.unshipped))
+                self._adopted.append(journal)
+            await asyncio.sleep(ADOPTION_S)
+
+    async def _ship_round(self) -> bool:
+        """Ship one round of every journal and look how far each has landed. Tell if any moved."""
+        check_loss = time.monotonic() >= self._next_loss_check
+        if check_loss:
+            self._next_loss_check = time.monotonic() + LOSS_CHECK_S
+        moved = False
+        for journal in [self._own, *self._adopted]:
+            await self._read_landed(journal)
+            moved |= await self._ship(journal)
+            if check_loss:
+                await self._find_lost(journal)
+            self._note_oldest(journal)
+        for journal in [journal for journal in self._adopted if journal.is_empty]:
+            self._adopted.remove(journal)
+            self._spool.retire(journal)
+            log.info("journal_retired", journal=journal.journal_id)
+        return moved
+
+    async def _ship(self, journal: Journal) -> bool:
+        if not journal.unshipped and self._has_window(journal):
+            journal.cut()
+        batch: list[Cut] = []
+        room = self._window_bytes - journal.in_flight_bytes
+        for cut in journal.unshipped:
+            room -= cut.end - cut.start
+            if len(batch) == CHUNKS_AT_ONCE or (room < 0 and (batch or journal.in_flight)):
+                break
+            batch.append(cut)
+        if not batch or not self._has_window(journal):
+            return False
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for cut in batch:
+                pipe.xadd(redis_keys.events(), chunk_fields(journal.read_chunk(cut)))
+            entry_ids = await pipe.execute()
+        for cut, entry_id in zip(batch, entry_ids, strict=True):
+            journal.mark_shipped(cut, entry_id)
+        return True
+
+    def _has_window(self, journal: Journal) -> bool:
+        return len(journal.in_flight) < CHUNKS_IN_FLIGHT and journal.in_flight_bytes < self._window_bytes
+
+    async def _read_landed(self, journal: Journal) -> None:
+        if journal.in_flight or journal.unshipped:
+            landed = await self._redis.get(redis_keys.landed(journal.journal_id))
+            if landed is not None:
+                journal.mark_landed(int(landed))
+
+    async def _find_lost(self, journal: Journal) -> None:
+        """Put back in line what was shipped, is not in the stream any more, and has not landed."""
+        if not journal.in_flight or await self._is_in_stream(journal.in_flight[0]):
+            return
+        suspects = list(journal.in_flight)
+        present = await self._find_in_stream(suspects)
+        # Landed is announced before an entry is deleted: what is absent and landed shows here.
+        await self._read_landed(journal)
+        lost = {cut.sequence for cut in suspects if cut.sequence not in present}
+        if lost and journal.in_flight and journal.in_flight[0].sequence in lost:
+            log.warning("chunks_lost_in_redis", journal=journal.journal_id, chunks=len(lost))
+            journal.ship_again(lost)
+
+    async def _is_in_stream(self, cut: Cut) -> bool:
+        return bool(await self._redis.xrange(redis_keys.events(), cut.entry_id, cut.entry_id))
+
+    async def _find_in_stream(self, cuts: list[Cut]) -> set[int]:
+        """Give the sequences of the chunks that are in the stream, without fetching their bodies' like twice."""
+        present: set[int] = set()
+        for start in range(0, len(cuts), CHUNKS_AT_ONCE):
+            batch = cuts[start : start + CHUNKS_AT_ONCE]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for cut in batch:
+                    pipe.xrange(redis_keys.events(), cut.entry_id, cut.entry_id)
+                found = await pipe.execute()
+            present |= {cut.sequence for cut, entries in zip(batch, found, strict=True) if entries}
+        return present
+
+    def _note_oldest(self, journal: Journal) -> None:
+        event_id = journal.oldest_event_id()
+        journal.counters.values[OLDEST_UNLANDED_MS] = int.from_bytes(event_id[:6], "big")
+
+    async def drain(self, timeout_s: float) -> None:
+        """Ship what is left, and wait for it to land, for `timeout_s` at most; then let go.
+
+        What has not landed by then stays on disk for the next worker that starts.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not self._own.is_empty and time.monotonic() < deadline:
+                await self._ship_round()
+                await asyncio.sleep(self._interval_s)
+        except REDIS_FAULTS as error:
+            log.warning("shipper_drain_incomplete", error=str(error) or type(error).__name__)
+        for journal in [self._own, *self._adopted]:
+            if journal.is_empty:
+                self._spool.retire(journal)
+            else:
+                journal.close()
+        await self._redis.aclose()

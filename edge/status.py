@@ -1,0 +1,166 @@
+"""What the edge says about itself: /_/health and /_/metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from edge.counters import Counter
+from edge.request import EdgeResponse
+
+if TYPE_CHECKING:
+    from edge.link_cache import LinkCache
+    from edge.link_feed import LinkFeed
+    from edge.shipper import Shipper
+    from edge.spool import Spool
+
+PREFIX: Final = "/_/"
+
+_METRICS: Final = {
+    Counter.SERVED: ("switchyard_edge_redirects_total", "Redirects answered to GET; each has one click"),
+    Counter.JOURNALED: ("switchyard_edge_events_journaled_total", "Events written to the journals"),
+    Counter.SHIPPED: ("switchyard_edge_events_shipped_total", "Events sent to the event stream"),
+    Counter.LANDED: ("switchyard_edge_events_landed_total", "Events that are in Postgres"),
+    Counter.HEAD: (
+        "switchyard_edge_head_redirects_total",
+        "Redirects answered to HEAD, never counted as clicks",
+    ),
+    Counter.UNKNOWN: ("switchyard_edge_unknown_links_total", "404 answers"),
+    Counter.GONE: ("switchyard_edge_gone_links_total", "410 answers"),
+    Counter.LINKS_UNAVAILABLE: (
+        "switchyard_edge_links_unavailable_total",
+        "503: link could not be looked up",
+    ),
+    Counter.JOURNAL_FULL: ("switchyard_edge_journal_full_total", "503: click could not be recorded"),
+    Counter.REFUSED: ("switchyard_edge_requests_refused_total", "Requests that no link answers"),
+    Counter.PREFETCH: ("switchyard_edge_prefetch_redirects_total", "Redirects fetched ahead of the visitor"),
+    Counter.CUT_SHORT: ("switchyard_edge_journal_damage_total", "Damaged journal tails that were cut"),
+    Counter.CACHE_MISSES: ("switchyard_edge_link_cache_misses_total", "Links that had to be asked of Redis"),
+}
+
+_JSON = ("content-type", "application/json")
+_PLAIN = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
+_NO_STORE = ("cache-control", "no-store")
+
+
+class Events(msgspec.Struct, frozen=True):
+    """The path of every click on this host; when nothing is under way all four agree."""
+
+    served: int
+    journaled: int
+    shipped: int
+    landed: int
+    lag_events: int
+    lag_ms: int
+
+
+class JournalUse(msgspec.Struct, frozen=True):
+    """Room that the journals of this host take."""
+
+    journals: int
+    used_bytes: int
+    budget_bytes: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of /_/health. `problems`: what is wrong, in sentences; empty when all is well."""
+
+    live: bool
+    ready: bool
+    redis: bool
+    links_ready: bool
+    cached_links: int
+    events: Events
+    journal: JournalUse
+    problems: list[str]
+
+
+class Status:
+    """Reads the state of a worker and of the host's journals."""
+
+    def __init__(self, *, spool: Spool, cache: LinkCache, feed: LinkFeed, shipper: Shipper) -> None:
+        self._spool = spool
+        self._cache = cache
+        self._feed = feed
+        self._shipper = shipper
+
+    def answer(self, path: str) -> EdgeResponse:
+        """Answer a request below PREFIX."""
+        match path:
+            case "/_/health/live":
+                return EdgeResponse(200, [_JSON, _NO_STORE], b'{"live":true}')
+            case "/_/health/ready":
+                ready = self._is_ready()
+                body = b'{"ready":true}' if ready else b'{"ready":false}'
+                return EdgeResponse(200 if ready else 503, [_JSON, _NO_STORE], body)
+            case "/_/health":
+                health = self.read_health()
+                return EdgeResponse(
+                    200 if health.ready else 503, [_JSON, _NO_STORE], msgspec.json.encode(health)
+                )
+            case "/_/metrics":
+                return EdgeResponse(200, [_PLAIN, _NO_STORE], self._render_metrics().encode())
+            case _:
+                return EdgeResponse(404, [_PLAIN, _NO_STORE], b"There is nothing here.\n")
+
+    def _is_ready(self) -> bool:
+        """Redirects work: Redis has every link, or there are cached ones to go on with."""
+        return self._feed.is_ready or len(self._cache) > 0
+
+    def read_health(self) -> Health:
+        """Sum up this worker and the host's journals."""
+        state = self._spool.read_state()
+        served, journaled, shipped, landed = state.values[:4]
+        # Served is counted at each answer, journaled when a chunk is cut: the larger one is nearer.
+        journaled = max(journaled, served)
+        oldest = state.oldest_unlanded_ms
+        lag_ms = max(0, int(time.time() * 1000) - oldest) if oldest else 0
+        return Health(
+            live=True,
+            ready=self._is_ready(),
+            redis=self._shipper.is_connected,
+            links_ready=self._feed.is_ready,
+            cached_links=len(self._cache),
+            events=Events(served, journaled, shipped, landed, journaled - landed, lag_ms),
+            journal=JournalUse(state.journals, state.used_bytes, self._spool.budget_bytes),
+            problems=self._find_problems(state.used_bytes),
+        )
+
+    def _find_problems(self, used_bytes: int) -> list[str]:
+        problems = []
+        if not self._shipper.is_connected:
+            problems.append("Redis does not answer: clicks stay in the journal until it does.")
+        if not self._feed.is_ready:
+            problems.append("Redis does not have every link: links that are not cached answer 503.")
+        if used_bytes > self._spool.budget_bytes * 0.8:
+            problems.append(f"The journals take {used_bytes} of {self._spool.budget_bytes} bytes.")
+        return problems
+
+    def _render_metrics(self) -> str:
+        state = self._spool.read_state()
+        lines: list[str] = []
+        for counter, (name, meaning) in _METRICS.items():
+            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} counter", f"{name} {state.values[counter]}"]
+        gauges = {
+            "switchyard_edge_journal_bytes": ("Bytes that the journals take", state.used_bytes),
+            "switchyard_edge_journal_budget_bytes": (
+                "Bytes that the journals may take",
+                self._spool.budget_bytes,
+            ),
+            "switchyard_edge_journals": (
+                "Journals with events that have not landed, or a living owner",
+                state.journals,
+            ),
+            "switchyard_edge_oldest_unlanded_timestamp_ms": (
+                "Time of the oldest event not landed, 0 if none",
+                state.oldest_unlanded_ms,
+            ),
+            "switchyard_edge_cached_links": ("Links in this worker's memory", len(self._cache)),
+            "switchyard_edge_links_ready": ("1 when Redis has every link", int(self._feed.is_ready)),
+            "switchyard_edge_redis_up": ("1 when Redis takes events", int(self._shipper.is_connected)),
+        }
+        for name, (meaning, value) in gauges.items():
+            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", f"{name} {value}"]
+        return "\n".join(lines) + "\n"
