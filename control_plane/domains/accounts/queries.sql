@@ -1,0 +1,14 @@
+-- name: insert_tenant!
+INSERT INTO tenants (id, name, plan_code, created_at)
+VALUES (:tenant_id, :name, :plan_code, :now);
+
+-- name: insert_user!
+INSERT INTO users (tenant_id, id, email, created_at)
+VALUES (:tenant_id, :user_id, :email, :now);
+
+-- name: fetch_account^
+SELECT u.tenant_id, u.id AS user_id, p.code, p.name, p.api_access, p.api_requests_per_hour
+FROM users u
+JOIN tenants t ON t.id = u.tenant_id
+JOIN plans p ON p.code = t.plan_code
+WHERE u.id = :user_id;

@@ -1,0 +1,71 @@
+"""Count requests per subject and clock hour, in Redis.
+
+Counting is exact under concurrency (lua/count_request.lua). When Redis is away every request
+is let through and the fact is logged: a cache that is down must not take the API down.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from control_plane.core.errors import RateLimited
+from control_plane.core.lua_scripts import load_lua
+from control_plane.domains.limits.model import LimitStatus
+from edge.contract import redis_keys
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+HOUR_S: Final = 3600
+COUNTER_TTL_S: Final = 2 * HOUR_S
+"""Longer than any window, so that a counter outlives its hour and then goes by itself."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RequestLimiter:
+    """Counts requests in Redis. One per process: it holds the script's hash."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._count = redis.register_script(load_lua("count_request"))
+
+    async def count_request(self, subject: str, limit: int, now: datetime) -> tuple[bool, LimitStatus]:
+        """Count one request of `subject` against `limit` per hour: (allowed, status after it)."""
+        hour = _hour_of(now)
+        try:
+            allowed, used = await self._count(
+                keys=[redis_keys.rate_limit(subject, hour)], args=[limit, COUNTER_TTL_S]
+            )
+        except RedisError as error:
+            _log.warning("rate limit not counted: Redis is away", error=str(error))
+            return True, _status(limit, 0, hour)
+        return bool(allowed), _status(limit, used, hour)
+
+    async def read_status(self, subject: str, limit: int, now: datetime) -> LimitStatus:
+        """Tell where `subject` stands in this hour, without counting."""
+        hour = _hour_of(now)
+        try:
+            used = int(await self._redis.get(redis_keys.rate_limit(subject, hour)) or 0)
+        except RedisError as error:
+            _log.warning("rate limit not read: Redis is away", error=str(error))
+            used = 0
+        return _status(limit, used, hour)
+
+
+def refuse(status: LimitStatus, now: datetime) -> RateLimited:
+    """Make the error that tells a caller when to come back."""
+    return RateLimited(max(1, math.ceil((status.reset_at - now).total_seconds())))
+
+
+def _hour_of(now: datetime) -> int:
+    return int(now.timestamp()) // HOUR_S
+
+
+def _status(limit: int, used: int, hour: int) -> LimitStatus:
+    return LimitStatus(limit, max(0, limit - used), datetime.fromtimestamp((hour + 1) * HOUR_S, UTC))

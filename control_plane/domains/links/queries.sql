@@ -1,0 +1,98 @@
+-- name: insert_link$
+INSERT INTO links (
+    tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type,
+    geo_rules, stickiness, forward_query, version, created_at, updated_at
+) VALUES (
+    :tenant_id, :link_id, :user_id, :slug, :name, :is_active, :auto_winner, :auto_winner_threshold,
+    :routing_type, :geo_rules, :stickiness, :forward_query, 1, :now, :now
+)
+ON CONFLICT (slug) DO NOTHING
+RETURNING id;
+
+-- updated_at moves even when the clock stands still or jumps back.
+-- name: update_link!
+UPDATE links
+SET name = :name, is_active = :is_active, auto_winner = :auto_winner,
+    auto_winner_threshold = :auto_winner_threshold, routing_type = :routing_type,
+    geo_rules = :geo_rules, stickiness = :stickiness, forward_query = :forward_query,
+    version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond')
+WHERE tenant_id = :tenant_id AND id = :link_id;
+
+-- name: delete_link$
+UPDATE links
+SET is_active = false, deleted_at = :now,
+    version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond')
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id AND deleted_at IS NULL
+RETURNING id;
+
+-- Hold the link until the transaction ends, so that two changes follow one another.
+-- name: lock_link$
+SELECT id
+FROM links
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id AND deleted_at IS NULL
+FOR UPDATE;
+
+-- name: fetch_link^
+SELECT tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold,
+       routing_type, geo_rules, stickiness, forward_query, version, created_at, updated_at, deleted_at
+FROM links
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id;
+
+-- name: list_variants
+SELECT id, label, destination_url, weight, is_winner, created_at
+FROM variants
+WHERE tenant_id = :tenant_id AND link_id = :link_id AND removed_at IS NULL
+ORDER BY position;
+
+-- name: insert_variants!
+INSERT INTO variants (tenant_id, link_id, id, position, label, destination_url, weight, created_at)
+SELECT :tenant_id, :link_id, v.id, v.position, v.label, v.destination_url, v.weight, :now
+FROM unnest(:ids::uuid[], :positions::smallint[], :labels::text[], :destination_urls::text[],
+            :weights::smallint[]) AS v (id, position, label, destination_url, weight);
+
+-- name: update_variants!
+UPDATE variants
+SET position = v.position, destination_url = v.destination_url, weight = v.weight
+FROM unnest(:ids::uuid[], :positions::smallint[], :destination_urls::text[],
+            :weights::smallint[]) AS v (id, position, destination_url, weight)
+WHERE variants.tenant_id = :tenant_id AND variants.link_id = :link_id AND variants.id = v.id;
+
+-- name: remove_variants!
+UPDATE variants
+SET removed_at = :now
+WHERE tenant_id = :tenant_id AND link_id = :link_id AND removed_at IS NULL
+  AND id <> ALL (:kept_ids::uuid[]);
+
+-- The notification wakes the publisher when the transaction commits.
+-- name: enqueue_publication$
+WITH queued AS (INSERT INTO link_outbox (tenant_id, link_id) VALUES (:tenant_id, :link_id))
+SELECT pg_notify('link_outbox', '');
+
+-- name: count_links$
+SELECT count(*) FROM links
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL;
+
+-- Totals are summed for the links of the page only.
+-- name: list_links
+WITH page AS (
+    SELECT id, slug, name, is_active, routing_type, created_at
+    FROM links
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+)
+SELECT page.id, page.slug, page.name, page.is_active, page.routing_type, page.created_at,
+       coalesce(totals.clicks, 0) AS total_clicks,
+       coalesce(totals.conversions, 0) AS total_conversions,
+       totals.top_variant
+FROM page
+LEFT JOIN LATERAL (
+    SELECT sum(t.clicks)::bigint AS clicks,
+           sum(t.conversions)::bigint AS conversions,
+           (array_agg(v.label ORDER BY t.conversions DESC, t.clicks DESC, v.position, v.id))[1]
+               AS top_variant
+    FROM click_totals t
+    JOIN variants v ON v.tenant_id = t.tenant_id AND v.link_id = t.link_id AND v.id = t.variant_id
+    WHERE t.tenant_id = :tenant_id AND t.link_id = page.id AND t.clicks > 0
+) totals ON true
+ORDER BY page.created_at DESC, page.id DESC;
