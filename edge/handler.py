@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+import msgspec
 from xxhash import xxh3_64_intdigest
 
 from edge.contract.events import Click, encode_event
@@ -24,7 +25,8 @@ from edge.selection import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
+
+    from uuid_utils import UUID
 
     from edge.geo import CountryLookup
     from edge.journal import Journal
@@ -52,6 +54,15 @@ GONE_LINK: Final = _refuse(410, "This link is no longer active.")
 LINKS_UNAVAILABLE: Final = _refuse(503, "Links cannot be looked up right now.", ("retry-after", "1"))
 JOURNAL_FULL: Final = _refuse(503, "Clicks cannot be recorded right now.", ("retry-after", "5"))
 METHOD_REFUSED: Final = _refuse(405, "A link answers GET and HEAD.", ("allow", "GET, HEAD"))
+
+
+class Visitor(msgspec.Struct, gc=False):
+    """Who asks. `ip`: address as text. `country`: ISO code, "" when unknown."""
+
+    ip: str
+    country: str
+    user_agent: str
+    is_secure: bool
 
 
 class Handler:
@@ -120,26 +131,21 @@ class Handler:
         return self._redirect(link, request)
 
     def _redirect(self, link: CachedLink, request: EdgeRequest) -> EdgeResponse:
+        visitor = self._identify(request)
         headers = request.headers
-        peer_is_ours = self._trust.trusts(request.peer)
-        ip = self._trust.find_client(request) if peer_is_ours else request.peer
-        country = self._countries.find_country(ip, headers if peer_is_ours else None)
-        user_agent = headers.get("user-agent") or ""
-
         pinned = fingerprint = None
         uses_cookie = link.by_cookie and headers.get("sec-gpc") != "1"
         if uses_cookie:
             pinned = read_pinned_variant(headers, link.cookie_name)
         elif link.by_fingerprint:
-            fingerprint = xxh3_64_intdigest(
-                f"{ip}\0{user_agent}".encode(errors="replace"), self._fingerprint_seed
-            )
-        choice = choose(link.record, country, pinned, fingerprint, self._draw())
+            seen = f"{visitor.ip}\0{visitor.user_agent}".encode(errors="replace")
+            fingerprint = xxh3_64_intdigest(seen, self._fingerprint_seed)
+        choice = choose(link.record, visitor.country, pinned, fingerprint, self._draw())
         click_id = self._new_id()
 
         if request.method == "GET":
             try:
-                self._record(link, choice, click_id, request, ip, country, user_agent)
+                self._record(link, choice, click_id, request, visitor)
             except JournalFullError:
                 self._count[Counter.JOURNAL_FULL] += 1
                 return JOURNAL_FULL
@@ -147,23 +153,27 @@ class Handler:
         else:
             self._count[Counter.HEAD] += 1
 
-        answer = [("location", self._locate(link, choice, click_id, country, request.query)), _NO_STORE]
+        answer = [
+            ("location", self._locate(link, choice, click_id, visitor.country, request.query)),
+            _NO_STORE,
+        ]
         if uses_cookie and choice.variant.id != pinned:
-            secure = request.scheme == "https" or (
-                peer_is_ours and headers.get("x-forwarded-proto") == "https"
-            )
-            answer.append(("set-cookie", self._pin(link, choice, secure=secure)))
+            answer.append(("set-cookie", self._pin(link, choice, secure=visitor.is_secure)))
         return EdgeResponse(302, answer)
 
-    def _record(  # noqa: PLR0913  the facts of a click, each computed once
-        self,
-        link: CachedLink,
-        choice: Choice,
-        click_id: UUID,
-        request: EdgeRequest,
-        ip: str,
-        country: str,
-        user_agent: str,
+    def _identify(self, request: EdgeRequest) -> Visitor:
+        headers = request.headers
+        user_agent = headers.get("user-agent") or ""
+        if self._trust.trusts(request.peer):
+            ip = self._trust.find_client(request)
+            country = self._countries.find_country(ip, headers)
+            is_secure = request.scheme == "https" or headers.get("x-forwarded-proto") == "https"
+            return Visitor(ip, country, user_agent, is_secure)
+        country = self._countries.find_country(request.peer, None)
+        return Visitor(request.peer, country, user_agent, request.scheme == "https")
+
+    def _record(
+        self, link: CachedLink, choice: Choice, click_id: UUID, request: EdgeRequest, visitor: Visitor
     ) -> None:
         """Write the click down. Raises JournalFullError."""
         record = link.record
@@ -175,10 +185,10 @@ class Handler:
             choice.variant.id,
             record.version,
             choice.reason,
-            ip,
-            country,
+            visitor.ip,
+            visitor.country,
             (request.headers.get("referer") or "")[:REFERRER_LENGTH],
-            user_agent[:USER_AGENT_LENGTH],
+            visitor.user_agent[:USER_AGENT_LENGTH],
             request.query[:QUERY_LENGTH],
             prefetch,
         )

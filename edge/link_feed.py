@@ -37,6 +37,9 @@ LOADS_AT_ONCE: Final = 1000
 """Bounds what a flood of unknown slugs may hold in memory and ask of Redis at one time."""
 
 
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
 class LinksUnavailableError(Exception):
     """A link is not cached, and Redis cannot say whether it exists."""
 
@@ -124,7 +127,7 @@ class LinkFeed:
             self.is_ready = False
             await asyncio.sleep(RETRY_S)
         if epoch != self._epoch or await self._is_trimmed():
-            newest = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
+            newest: Any = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
             self._position = newest[0][0] if newest else b"0-0"
             self._cache.clear()
             log.info("links_feed_started", epoch=epoch.decode())
@@ -132,19 +135,20 @@ class LinkFeed:
         self.is_ready = True
 
     async def _read_epoch(self) -> bytes:
-        return bytes(await self._follower.get(redis_keys.links_ready()) or b"")
+        marker: Any = await self._follower.get(redis_keys.links_ready())
+        return marker or b""
 
     async def _is_trimmed(self) -> bool:
         """Tell whether changes that were not read are gone from the stream."""
-        oldest = await self._follower.xrange(redis_keys.link_changes(), count=1)
+        oldest: Any = await self._follower.xrange(redis_keys.link_changes(), count=1)
         return bool(oldest) and _entry_order(oldest[0][0]) > _entry_order(self._position)
 
     async def _read_changes(self) -> None:
-        found = await self._follower.xread(
+        found: Any = await self._follower.xread(
             {redis_keys.link_changes(): self._position}, count=1000, block=FOLLOW_BLOCK_MS
         )
-        entries = _entries_of(found)
-        if entries:
+        if found:
+            entries: list[Entry] = found[0][1]
             await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
             self._position = entries[-1][0]
         if await self._read_epoch() != self._epoch:
@@ -186,12 +190,3 @@ def _read_record(slug: str, value: bytes) -> LinkRecord:
 def _entry_order(entry_id: bytes) -> tuple[int, int]:
     milliseconds, _dash, number = entry_id.partition(b"-")
     return int(milliseconds), int(number)
-
-
-def _entries_of(found: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Give the entries of the one stream that was read; redis-py lists or maps them by protocol."""
-    if not found:
-        return []
-    if isinstance(found, dict):
-        return [entry for batch in next(iter(found.values())) for entry in batch]
-    return list(found[0][1])

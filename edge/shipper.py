@@ -126,7 +126,7 @@ class Shipper:
             return False
         async with self._redis.pipeline(transaction=False) as pipe:
             for cut in batch:
-                pipe.xadd(redis_keys.events(), chunk_fields(journal.read_chunk(cut)))
+                pipe.xadd(redis_keys.events(), chunk_fields(journal.read_chunk(cut)))  # type: ignore[arg-type]  # redis-py's dict is invariant
             entry_ids = await pipe.execute()
         for cut, entry_id in zip(batch, entry_ids, strict=True):
             journal.mark_shipped(cut, entry_id)
@@ -158,7 +158,7 @@ class Shipper:
         return bool(await self._redis.xrange(redis_keys.events(), cut.entry_id, cut.entry_id))
 
     async def _find_in_stream(self, cuts: list[Cut]) -> set[int]:
-        """Give the sequences of the chunks that are in the stream, without fetching their bodies' like twice."""
+        """Give the sequences of the chunks that are in the stream."""
         present: set[int] = set()
         for start in range(0, len(cuts), CHUNKS_AT_ONCE):
             batch = cuts[start : start + CHUNKS_AT_ONCE]

@@ -132,7 +132,7 @@ def _seed(secret: str) -> int:
 
 
 def _stop_if_broken(task: asyncio.Task[None]) -> None:
-    """A worker that no longer ships or follows links must not go on: stop, and be started anew."""
+    """End the worker when it no longer ships or follows links; its supervisor starts another."""
     if not task.cancelled() and task.exception() is not None:
         log.error("worker_task_died", task=task.get_name(), exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)

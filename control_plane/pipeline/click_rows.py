@@ -46,8 +46,8 @@ _V4_KEPT, _V6_KEPT = 3, 6
 def build_row(click: Click, *, landed_at_us: int, ip_storage: IpStorage) -> tuple[bytes, bool]:
     """Build the row of one click; tell too whether it is a bot's.
 
-    `landed_at_us`: microseconds since 2000-01-01 UTC. Raises struct.error when an id has not 16
-    bytes or a number is out of range.
+    `landed_at_us`: microseconds since 2000-01-01 UTC. Raises struct.error when a number is
+    out of range.
     """
     client, is_bot = _client_columns(click.user_agent)
     fixed = _FIXED.pack(

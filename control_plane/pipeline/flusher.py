@@ -38,7 +38,7 @@ from control_plane.pipeline.landing import (
     write_batch,
 )
 from edge.contract import redis_keys
-from edge.contract.events import BadChunk, Chunk, read_chunk
+from edge.contract.events import BadChunkError, Chunk, read_chunk
 
 if TYPE_CHECKING:
     from control_plane.db.pool import Pool
@@ -126,7 +126,7 @@ class Lane:
                 continue
             try:
                 chunks.append(_check_chunk(read_chunk(fields)))
-            except BadChunk as error:
+            except BadChunkError as error:
                 await self._bury(str(error), payload=repr(fields).encode())
                 log.error("stream_entry_unreadable", entry_id=entry_id.decode(), reason=str(error))  # noqa: TRY400  the reason says it all
         watermarks = await self._land_or_isolate(chunks) if chunks else {}
@@ -143,7 +143,7 @@ class Lane:
         """Land the chunks together; if Postgres refuses what they hold, one by one."""
         try:
             return await self._land(chunks)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, BadChunk) as error:
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, BadChunkError) as error:
             if len(chunks) == 1:
                 return await self._give_up(chunks[0], str(error))
         watermarks: dict[str, int] = {}
@@ -154,15 +154,14 @@ class Lane:
     async def _land(self, chunks: list[Chunk]) -> dict[str, int]:
         """Land the chunks in one transaction. Give how far their journals have landed."""
         batch = self._build(chunks)
-        async with self._pool.acquire() as db:
-            async with db.transaction():
-                new = await claim_chunks(db, chunks)
-                if len(new) < len(chunks):
-                    batch = self._build(new)
-                if new:
-                    await self._bury_events(batch.bad_events)
-                    await write_batch(db, batch)
-                    await record_landed(db, new)
+        async with self._pool.acquire() as db, db.transaction():
+            new = await claim_chunks(db, chunks)
+            if len(new) < len(chunks):
+                batch = self._build(new)
+            if new:
+                await self._bury_events(batch.bad_events)
+                await write_batch(db, batch)
+                await record_landed(db, new)
             return await list_watermarks(db, {chunk.journal_id for chunk in chunks})
 
     def _build(self, chunks: list[Chunk]) -> Batch:
@@ -175,10 +174,9 @@ class Lane:
         """Bury a chunk that can never land, and let its journal go on."""
         log.error("chunk_refused", journal=chunk.journal_id, sequence=chunk.sequence, reason=reason)
         await self._bury(reason, chunk.journal_id, chunk.sequence, chunk.body)
-        async with self._pool.acquire() as db:
-            async with db.transaction():
-                if await claim_chunks(db, [chunk]):
-                    await record_landed(db, [chunk])
+        async with self._pool.acquire() as db, db.transaction():
+            if await claim_chunks(db, [chunk]):
+                await record_landed(db, [chunk])
             return await list_watermarks(db, {chunk.journal_id})
 
     async def _bury_events(self, bad_events: list[BadEvent]) -> None:
@@ -199,7 +197,7 @@ def _check_chunk(chunk: Chunk) -> Chunk:
     """Refuse names that the ledger could not hold."""
     is_hex = len(chunk.journal_id) == 32 and not set(chunk.journal_id) - set("0123456789abcdef")  # noqa: PLR2004  hex digits of a UUID
     if not is_hex or not 0 < chunk.sequence < LONGEST_SEQUENCE:
-        raise BadChunk(f"no chunk is called ({chunk.journal_id!r}, {chunk.sequence})")
+        raise BadChunkError(f"no chunk is called ({chunk.journal_id!r}, {chunk.sequence})")
     return chunk
 
 

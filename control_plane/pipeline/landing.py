@@ -12,7 +12,7 @@ import msgspec
 
 from control_plane.db.pool import load_queries
 from control_plane.pipeline.click_rows import COLUMNS, HEADER, TRAILER, build_row
-from edge.contract.events import BadChunk, decode_event, split_frames
+from edge.contract.events import BadChunkError, decode_event, split_frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,11 +51,11 @@ class Batch:
         self.bad_events: list[BadEvent] = []
 
     def add(self, chunk: Chunk) -> None:
-        """Add a chunk's events. Raises BadChunk when its frames cannot be told apart."""
+        """Add a chunk's events. Raises BadChunkError when its frames cannot be told apart."""
         for payload in split_frames(chunk.body):
             try:
                 self._add_event(payload)
-            except (BadChunk, struct.error) as error:
+            except (BadChunkError, struct.error) as error:
                 self.bad_events.append(BadEvent(bytes(payload), str(error)))
 
     def _add_event(self, payload: memoryview) -> None:
@@ -90,7 +90,7 @@ async def claim_chunks(db: Connection, chunks: list[Chunk]) -> list[Chunk]:
     await queries.ensure_journals(db, journal_ids=list(set(journals)))
     await queries.lock_journals(db, journal_ids=list(set(journals)))
     sequences = [sequence for _journal_id, sequence in unique]
-    for row in await queries.list_landed(db, journal_ids=journals, sequences=sequences):
+    async for row in queries.list_landed(db, journal_ids=journals, sequences=sequences):
         del unique[row["journal_id"], row["sequence"]]
     return list(unique.values())
 
@@ -124,6 +124,9 @@ async def write_batch(db: Connection, batch: Batch) -> None:
 
 
 async def list_watermarks(db: Connection, journal_ids: set[str]) -> dict[str, int]:
-    """Give for each journal the sequence up to which it has landed without a gap."""
-    rows = await queries.list_watermarks(db, journal_ids=[UUID(journal_id) for journal_id in journal_ids])
-    return {row["journal_id"].hex: row["sequence"] for row in rows}
+    """Give for each journal the sequence up to which it has landed without a gap.
+
+    Asked inside the transaction; true once it has committed.
+    """
+    rows = queries.list_watermarks(db, journal_ids=[UUID(journal_id) for journal_id in journal_ids])
+    return {row["journal_id"].hex: row["sequence"] async for row in rows}

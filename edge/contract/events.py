@@ -24,7 +24,7 @@ from __future__ import annotations
 import enum
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 FRAME_HEADER: Final = struct.Struct("<II")
 """(payload length, payload check) in front of every event."""
+
+
+Id: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+"""A UUID as its 16 bytes."""
 
 
 class Reason(enum.IntEnum):
@@ -49,8 +53,7 @@ class Reason(enum.IntEnum):
 class Click(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
     """One redirect that was answered.
 
-    `id`: UUIDv7, 16 bytes; its first 48 bits are the time of the click in Unix milliseconds.
-    `tenant_id`, `link_id`, `variant_id`: UUIDs, 16 bytes.
+    `id`: UUIDv7; its first 48 bits are the time of the click in Unix milliseconds.
     `link_version`: the version of the link's record that decided.
     `reason`: a `Reason`.
     `ip`: the visitor's address as text, as seen behind trusted proxies; "" when unknown.
@@ -58,10 +61,10 @@ class Click(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
     `prefetch`: the browser said that it only fetches ahead (`Sec-Purpose` and its elders).
     """
 
-    id: bytes
-    tenant_id: bytes
-    link_id: bytes
-    variant_id: bytes
+    id: Id
+    tenant_id: Id
+    link_id: Id
+    variant_id: Id
     link_version: int
     reason: int
     ip: str
@@ -91,7 +94,7 @@ class Chunk(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class BadChunk(ValueError):
+class BadChunkError(ValueError):
     """A stream entry or a frame in it that cannot be read; the message says why."""
 
 
@@ -105,11 +108,11 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(payload: bytes | memoryview) -> Event:
-    """Decode one event. Raises BadChunk when the bytes are not a known event."""
+    """Decode one event. Raises BadChunkError when the bytes are not a known event."""
     try:
         return _decode(payload)
     except msgspec.MsgspecError as error:
-        raise BadChunk(f"not a known event: {error}") from error
+        raise BadChunkError(f"not a known event: {error}") from error
 
 
 def chunk_fields(chunk: Chunk) -> dict[bytes, bytes | int | str]:
@@ -124,7 +127,7 @@ def chunk_fields(chunk: Chunk) -> dict[bytes, bytes | int | str]:
 
 
 def read_chunk(fields: dict[bytes, bytes]) -> Chunk:
-    """Read a stream entry. Raises BadChunk when a field is missing, malformed or corrupted."""
+    """Read a stream entry. Raises BadChunkError when a field is missing, malformed or corrupted."""
     try:
         chunk = Chunk(
             journal_id=fields[b"j"].decode("ascii"),
@@ -134,23 +137,23 @@ def read_chunk(fields: dict[bytes, bytes]) -> Chunk:
             body=fields[b"b"],
         )
     except (KeyError, ValueError) as error:
-        raise BadChunk(f"stream entry lacks or garbles a field: {error!r}") from error
+        raise BadChunkError(f"stream entry lacks or garbles a field: {error!r}") from error
     if zlib.crc32(chunk.body) != chunk.crc:
-        raise BadChunk(f"CRC-32 of the body is not {chunk.crc}")
+        raise BadChunkError(f"CRC-32 of the body is not {chunk.crc}")
     return chunk
 
 
 def split_frames(body: bytes) -> Iterator[memoryview]:
-    """Yield the payload of each frame. Raises BadChunk where the frames do not fill the body."""
+    """Yield the payload of each frame. Raises BadChunkError where the frames do not fill the body."""
     view = memoryview(body)
     position, end = 0, len(body)
     header_size = FRAME_HEADER.size
     while position < end:
         if end - position < header_size:
-            raise BadChunk(f"a frame header is cut short at byte {position}")
+            raise BadChunkError(f"a frame header is cut short at byte {position}")
         length, _check = FRAME_HEADER.unpack_from(body, position)
         start = position + header_size
         position = start + length
         if length == 0 or position > end:
-            raise BadChunk(f"the frame at byte {start - header_size} has an impossible length")
+            raise BadChunkError(f"the frame at byte {start - header_size} has an impossible length")
         yield view[start:position]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -19,9 +19,10 @@ from edge.request import EdgeRequest
 from edge.worker import Worker
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    from granian._granian import RSGIHTTPProtocol
+    from granian.rsgi import Scope
 
-    from edge.request import EdgeResponse
+    from edge.request import EdgeResponse, Headers
     from edge.settings import Settings
 
 BACKLOG: Final = 4096
@@ -33,7 +34,7 @@ class RsgiApp:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+    async def __rsgi__(self, scope: Scope, protocol: RSGIHTTPProtocol) -> None:
         """Answer one request."""
         request = EdgeRequest(
             scope.method,
@@ -41,7 +42,7 @@ class RsgiApp:
             scope.query_string,
             scope.scheme,
             _strip_port(scope.client),
-            scope.headers,
+            cast("Headers", scope.headers),  # its stub omits get_all
         )
         response = self._worker.answer(request)
         if response is None:
@@ -49,7 +50,7 @@ class RsgiApp:
         _send(response, request.method, protocol)
 
 
-def _send(response: EdgeResponse, method: str, protocol: HTTPProtocol) -> None:
+def _send(response: EdgeResponse, method: str, protocol: RSGIHTTPProtocol) -> None:
     if response.body and method != "HEAD":
         protocol.response_bytes(response.status, response.headers, response.body)
     else:
