@@ -1,0 +1,342 @@
+"""The command line: `./switchyard <command>`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from deploy.process import StartFailed
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+_EXIT_CODES = "Exit codes: 0 all is well, 1 something failed while running, 2 it could not start."
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=f"""Switchyard: short links with A/B and geo routing, and click tracking that loses nothing.
+
+    `./switchyard up` runs all of it on this machine. The other commands run single parts, or look
+    after a stack; they are configured by SWITCHYARD_* variables (see README.md), or find the
+    stack that runs on `--data-dir`.
+
+    {_EXIT_CODES}
+    """,
+)
+bench = typer.Typer(no_args_is_help=True, help="Measure how fast it is on this machine.")
+app.add_typer(bench, name="bench")
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        metavar="FOLDER",
+        help="Folder with the stack's data.",
+        show_default="var, beside the script",
+        resolve_path=True,
+    ),
+]
+_DEFAULT_DATA_DIR = CHECKOUT / "var"
+
+
+@app.command()
+def up(
+    *,
+    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    api_port: Annotated[
+        int,
+        typer.Option(
+            envvar="SWITCHYARD_API_PORT", min=0, max=65535, help="Port of the API; 0: any free one."
+        ),
+    ] = 8000,
+    edge_port: Annotated[
+        int,
+        typer.Option(
+            envvar="SWITCHYARD_EDGE_PORT", min=0, max=65535, help="Port of the edge; 0: any free one."
+        ),
+    ] = 8080,
+    edge_workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Edge processes; one per core is a good number.")
+    ] = 1,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Keep nothing: a data folder of its own, removed at the end.")
+    ] = False,
+) -> None:
+    """Run everything on this machine until Ctrl-C.
+
+    Starts Postgres and Valkey (or uses those of SWITCHYARD_DATABASE_URL and SWITCHYARD_REDIS_URL),
+    migrates the database, starts publisher, flusher, jobs, API and edge, and waits until each one
+    answers. The first run makes a demo account with a key and a link. While all is up,
+    `ready.json` in the data folder tells URLs, key and process ids. A process that dies is
+    started again. Ctrl-C stops everything in order; a second one hurries.
+
+    For example:
+
+        ./switchyard up
+
+        ./switchyard up --data-dir /srv/switchyard --edge-workers 4
+
+        ./switchyard up --ephemeral --api-port 0 --edge-port 0
+    """
+    from deploy.local_stack import Options, run_stack
+
+    run_stack(
+        Options(
+            data_dir=None if ephemeral else data_dir,
+            api_port=api_port,
+            edge_port=edge_port,
+            edge_workers=edge_workers,
+        ),
+        _say,
+    )
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def test(context: typer.Context) -> None:
+    """Run the tests on embedded servers; arguments go on to pytest.
+
+    Two tests run at a time unless `-n` says otherwise (one on a machine with one core).
+
+    For example:
+
+        ./switchyard test
+
+        ./switchyard test tests/edge -k sticky
+
+        ./switchyard test -n 0 -x --pdb
+    """
+    import pytest
+
+    os.chdir(CHECKOUT)
+    arguments = context.args
+    if not any(word.startswith(("-n", "--numprocesses")) for word in arguments):
+        arguments = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup", *arguments]
+    sys.exit(pytest.main(arguments))
+
+
+@app.command()
+def setup() -> None:
+    """Install what running, testing and working on Switchyard needs, and stop."""
+    _say(f"All is installed in {sys.prefix}.")
+
+
+@app.command()
+def edge(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Run one edge worker: it serves redirects and journals clicks.
+
+    Several workers share a port, on one machine or behind a load balancer. Give the workers of
+    one machine the same SWITCHYARD_JOURNAL_DIR: they take over each other's journals.
+
+    For example:
+
+        SWITCHYARD_REDIS_URL=redis://10.0.0.5:6379/0 SWITCHYARD_EDGE_HOST=0.0.0.0 ./switchyard edge
+    """
+    _run_role("edge", data_dir)
+
+
+@app.command()
+def api(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Run the API: one process per call, on SWITCHYARD_API_HOST and SWITCHYARD_API_PORT.
+
+    For example, with SWITCHYARD_DATABASE_URL, SWITCHYARD_REDIS_URL and SWITCHYARD_JWT_SECRET set:
+
+        ./switchyard api
+    """
+    _run_role("api", data_dir)
+
+
+@app.command()
+def flusher(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Run a flusher: it lands events from the stream in Postgres, each exactly once.
+
+    Any number may run; give each a SWITCHYARD_FLUSHER_NAME of its own.
+    """
+    _run_role("flusher", data_dir)
+
+
+@app.command()
+def publisher(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Run a publisher: it brings changed links from Postgres to Redis, and refills an empty Redis."""
+    _run_role("publisher", data_dir)
+
+
+@app.command()
+def jobs(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Run a worker for background jobs, such as making partitions ahead of time."""
+    _run_role("jobs", data_dir)
+
+
+@app.command()
+def migrate(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Bring the database to the schema of this version; safe to repeat.
+
+    For example:
+
+        SWITCHYARD_DATABASE_URL=postgresql://… ./switchyard migrate
+    """
+    import asyncio
+
+    from control_plane.db.migrate import MigrationError
+    from control_plane.db.migrate import migrate as apply_migrations
+
+    environment = _find_environment(data_dir)
+    try:
+        applied = asyncio.run(apply_migrations(_require(environment, "SWITCHYARD_DATABASE_URL")))
+    except MigrationError as error:
+        raise StartFailed(f"The database cannot be used: {error}.") from error
+    _say("\n".join(applied) or "The database is up to date.")
+
+
+@app.command()
+def resync(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+    """Write every link from Postgres to Redis again.
+
+    The publisher does so by itself when it finds Redis empty; this is for peace of mind. Serving
+    goes on meanwhile.
+    """
+    import asyncio
+
+    from deploy.maintenance import resync_links
+
+    environment = _find_environment(data_dir)
+    links = asyncio.run(
+        resync_links(
+            _require(environment, "SWITCHYARD_DATABASE_URL"), _require(environment, "SWITCHYARD_REDIS_URL")
+        )
+    )
+    _say(f"{links} links are in Redis.")
+
+
+@app.command()
+def token(
+    *,
+    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    user_id: Annotated[
+        str, typer.Option(metavar="UUID", help="User to sign for.", show_default="the demo user")
+    ] = "",
+    hours: Annotated[int, typer.Option(min=1, help="How long the token is valid.")] = 24,
+) -> None:
+    """Print a JWT with which a user manages API keys.
+
+    Signs with SWITCHYARD_JWT_SECRET, or with the secret of the data folder.
+
+    For example:
+
+        curl -H "Authorization: Bearer $(./switchyard token)" http://127.0.0.1:8000/api/v1/public/keys
+    """
+    from deploy.maintenance import make_token
+
+    print(make_token(data_dir, user_id=user_id, ttl_s=hours * 3600))  # noqa: T201  the command's output
+
+
+@app.command()
+def doctor(
+    *,
+    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check versions, connections, lag and journal, and say in sentences what is wrong.
+
+    Exit code 0 when all is well, 1 when something is not.
+
+    For example:
+
+        ./switchyard doctor
+
+        ./switchyard doctor --json | jq '.checks[] | select(.ok | not)'
+    """
+    import asyncio
+
+    from deploy.doctor import examine, render
+
+    report = asyncio.run(examine(_find_environment(data_dir)))
+    render(report, as_json=as_json)
+    sys.exit(0 if report.ok else 1)
+
+
+@bench.command("edge")
+def bench_edge(
+    *,
+    seconds: Annotated[int, typer.Option(min=1, help="Length of one timed run.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every server takes its turn.")] = 3,
+    connections: Annotated[int, typer.Option(min=1, help="Connections that stay open.")] = 64,
+    report: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Markdown to write.", show_default="loadtests/REPORT.md", resolve_path=True
+        ),
+    ] = CHECKOUT / "loadtests" / "REPORT.md",
+) -> None:
+    """Measure the edge against a constant 302 on the same server, and against nginx if installed.
+
+    Prints requests per second, p50, p99 and p99.9 and the ratios, and how long a change of a
+    link takes to reach the edge.
+
+    For example:
+
+        ./switchyard bench edge --seconds 10 --rounds 5
+    """
+    from loadtests.bench_edge import main as run_bench
+
+    arguments = ["--seconds", str(seconds), "--rounds", str(rounds), "--connections", str(connections)]
+    sys.exit(run_bench([*arguments, "--report", str(report)]))
+
+
+def main() -> NoReturn:
+    """Run the command line; a failure that has a sentence for it ends with that and exit code 2."""
+    try:
+        app(prog_name="./switchyard")
+    except StartFailed as error:
+        _fail(str(error))
+    except ImportError as error:
+        _fail(
+            f"A library is missing or does not fit this system: {error}. "
+            "Delete the folder .venv and start ./switchyard again."
+        )
+    sys.exit(0)
+
+
+def _fail(sentence: str) -> NoReturn:
+    sys.stderr.write(f"{sentence}\n")
+    sys.exit(2)
+
+
+def _say(line: str) -> None:
+    """Show a line at once. A terminal that is gone must not stop what runs."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  until the process ends
+
+
+def _run_role(role: str, data_dir: Path) -> None:
+    from deploy.roles import run_role
+
+    os.environ.update(_find_environment(data_dir))
+    run_role(role)
+
+
+def _find_environment(data_dir: Path) -> dict[str, str]:
+    from deploy.stack_environment import find_environment
+
+    return find_environment(data_dir)
+
+
+def _require(environment: dict[str, str], variable: str) -> str:
+    try:
+        return environment[variable]
+    except KeyError:
+        raise StartFailed(f"{variable} is not set, and no stack runs on the data folder.") from None
+
+
+if __name__ == "__main__":
+    main()

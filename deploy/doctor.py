@@ -1,0 +1,282 @@
+"""`doctor`: looks at every part of a stack and says in sentences what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import platform
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from control_plane.db.migrate import MIGRATIONS, read_migrations
+from control_plane.pipeline.publisher import is_redis_complete
+from deploy.http_probe import fetch
+from deploy.servers import OLDEST_POSTGRES, OLDEST_REDIS, read_postgres, read_redis, without_password
+from edge.contract import redis_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONG_LAG_MS: Final = 10_000
+"""Clicks land within a second when all is well."""
+LONG_OUTBOX_S: Final = 5.0
+LITTLE_SPACE: Final = 2 * 2**30
+"""Bytes; below that, a journal that has to grow may fill the disk."""
+
+_PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+) *(;.*)?", re.MULTILINE)
+_LOCK: Final = Path(__file__).resolve().parents[1] / "requirements" / "run.txt"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing looked at. `says`: what was found, or a sentence about what is wrong."""
+
+    name: str
+    ok: bool
+    says: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All checks; `ok` when every one is."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class _Events(msgspec.Struct):
+    served: int
+    journaled: int
+    shipped: int
+    landed: int
+    lag_events: int
+    lag_ms: int
+
+
+class _Journal(msgspec.Struct):
+    used_bytes: int
+    budget_bytes: int
+
+
+class _EdgeHealth(msgspec.Struct):
+    """What doctor reads of the answer of /_/health."""
+
+    ready: bool
+    cached_links: int
+    events: _Events
+    journal: _Journal
+    problems: list[str]
+
+
+async def examine(environment: Mapping[str, str]) -> Report:
+    """Look at the stack that the SWITCHYARD_* variables describe."""
+    database_url = environment.get("SWITCHYARD_DATABASE_URL", "")
+    redis_url = environment.get("SWITCHYARD_REDIS_URL", "")
+    found = await asyncio.gather(
+        _check_postgres(database_url),
+        _check_redis(redis_url),
+        _check_api(environment.get("SWITCHYARD_API_URL", "http://127.0.0.1:8000")),
+        _check_edge(environment.get("SWITCHYARD_EDGE_URL", "http://127.0.0.1:8080")),
+    )
+    journal_dir = Path(environment.get("SWITCHYARD_JOURNAL_DIR", "var/journal"))
+    checks = [_check_python(), _check_libraries(), *(check for part in found for check in part)]
+    checks.append(_check_space(journal_dir))
+    return Report(all(check.ok for check in checks), checks)
+
+
+def render(report: Report, *, as_json: bool) -> None:
+    """Print a report as a table, or as JSON."""
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "What", "What it says")
+    for check in report.checks:
+        mark = "[green]ok[/]" if check.ok else "[red]wrong[/]"
+        table.add_row(mark, check.name, escape(check.says))
+    console = Console()
+    console.print(table)
+    wrong = sum(not check.ok for check in report.checks)
+    console.print(
+        "All is well." if report.ok else f"{wrong} of {len(report.checks)} checks found something wrong."
+    )
+
+
+def _check_python() -> Check:
+    version = platform.python_version()
+    ok = sys.version_info >= (3, 11)
+    return Check("python", ok, version if ok else f"Python {version} is too old; 3.11 is needed.")
+
+
+def _check_libraries() -> Check:
+    """Compare what is installed with the lock."""
+    wrong = []
+    pins = [(name, version) for name, version, marker in _PIN.findall(_LOCK.read_text()) if not marker]
+    for name, version in pins:
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed = "missing"
+        if installed != version:
+            wrong.append(f"{name} is {installed}, the lock says {version}")
+    if wrong:
+        return Check("libraries", False, "; ".join(wrong) + ". Delete .venv and start ./switchyard again.")
+    return Check("libraries", True, f"{len(pins)} as locked")
+
+
+async def _check_postgres(url: str) -> list[Check]:
+    if not url:
+        return [
+            Check(
+                "postgres", False, "SWITCHYARD_DATABASE_URL is not set, and no stack runs on the data folder."
+            )
+        ]
+    try:
+        facts = await read_postgres(url)
+        db = await asyncpg.connect(url, timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        return [Check("postgres", False, f"Postgres at {without_password(url)} does not answer: {error}")]
+    try:
+        new_enough = facts.major >= OLDEST_POSTGRES
+        says = f"{facts.version} at {without_password(url)}"
+        version = Check(
+            "postgres", new_enough, says if new_enough else f"{says}; {OLDEST_POSTGRES} is needed."
+        )
+        schema = await _check_schema(db)
+        return [version, schema, await _check_outbox(db)] if schema.ok else [version, schema]
+    finally:
+        await db.close()
+
+
+async def _check_schema(db: asyncpg.Connection[asyncpg.Record]) -> Check:
+    known = [migration.name for migration in read_migrations(MIGRATIONS)]
+    try:
+        rows = await db.fetch("SELECT name FROM schema_migrations ORDER BY version")
+    except asyncpg.UndefinedTableError:
+        rows = []
+    applied = [row["name"] for row in rows]
+    if missing := [name for name in known if name not in applied]:
+        return Check("schema", False, f"Not applied yet: {', '.join(missing)}. Run ./switchyard migrate.")
+    if strange := [name for name in applied if name not in known]:
+        return Check("schema", False, f"Of a newer version: {', '.join(strange)}. Run a newer Switchyard.")
+    return Check("schema", True, known[-1])
+
+
+async def _check_outbox(db: asyncpg.Connection[asyncpg.Record]) -> Check:
+    row = await db.fetchrow(
+        "SELECT count(*) AS depth,"
+        " coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at)), 0)::float8 AS age_s"
+        " FROM link_outbox"
+    )
+    assert row is not None
+    says = f"{row['depth']} changed links wait to be published"
+    if row["age_s"] > LONG_OUTBOX_S:
+        return Check("outbox", False, f"{says}, the oldest for {row['age_s']:.0f} s. Does the publisher run?")
+    return Check("outbox", True, says)
+
+
+async def _check_redis(url: str) -> list[Check]:
+    if not url:
+        return [
+            Check("redis", False, "SWITCHYARD_REDIS_URL is not set, and no stack runs on the data folder.")
+        ]
+    try:
+        facts = await read_redis(url)
+        async with Redis.from_url(url, socket_timeout=5) as redis:
+            says = f"{facts.product} {facts.version} at {without_password(url)}, {facts.used_memory_mb} MB"
+            checks = [Check("redis", facts.major >= OLDEST_REDIS, says)]
+            evicts = facts.memory_policy not in {"noeviction", "unknown"}
+            policy = facts.memory_policy
+            if evicts:
+                policy += ": it may throw links and events away. Set maxmemory-policy to noeviction."
+            checks.append(Check("memory policy", not evicts, policy))
+            return [*checks, await _check_links(redis), await _check_stream(redis), await _check_dead(redis)]
+    except (RedisError, OSError, ValueError) as error:
+        return [Check("redis", False, f"Redis at {without_password(url)} does not answer: {error}")]
+
+
+async def _check_links(redis: Redis) -> Check:
+    if await is_redis_complete(redis):
+        return Check("links", True, "Redis has every link")
+    return Check(
+        "links", False, "Redis does not have every link. Does the publisher run? Or: ./switchyard resync."
+    )
+
+
+async def _check_stream(redis: Redis) -> Check:
+    length = await redis.xlen(redis_keys.events())
+    try:
+        pending = (await redis.xpending(redis_keys.events(), redis_keys.FLUSHER_GROUP))["pending"]
+        consumers = await redis.xinfo_consumers(redis_keys.events(), redis_keys.FLUSHER_GROUP)
+    except ResponseError:
+        return Check("stream", False, "No flusher has ever read the event stream. Does one run?")
+    says = f"{length} chunks wait, {pending} of them in hand of {len(consumers)} flusher(s)"
+    if not any(consumer["idle"] < LONG_LAG_MS for consumer in consumers):
+        return Check("stream", False, f"{says}; none has asked for more lately. Does a flusher run?")
+    return Check("stream", True, says)
+
+
+async def _check_dead(redis: Redis) -> Check:
+    letters = await redis.xlen(redis_keys.dead_letters())
+    if letters:
+        key = redis_keys.dead_letters()
+        return Check(
+            "dead letters", False, f"{letters} chunks could not be landed; XRANGE {key} - + says why."
+        )
+    return Check("dead letters", True, "none")
+
+
+async def _check_api(url: str) -> list[Check]:
+    answer = await fetch(f"{url}/api/v1/public/health")
+    if answer.status == 200:  # noqa: PLR2004
+        return [Check("api", True, f"answers at {url}")]
+    said = f"answers {answer.status}" if answer.status else "does not answer"
+    return [Check("api", False, f"The API at {url} {said}: {answer.body.decode(errors='replace')[:200]}")]
+
+
+async def _check_edge(url: str) -> list[Check]:
+    answer = await fetch(f"{url}/_/health")
+    try:
+        health = msgspec.json.decode(answer.body, type=_EdgeHealth)
+    except msgspec.MsgspecError:
+        said = f"answers {answer.status}" if answer.status else "does not answer"
+        return [
+            Check("edge", False, f"The edge at {url} {said}: {answer.body.decode(errors='replace')[:200]}")
+        ]
+    events, journal = health.events, health.journal
+    says = (
+        f"ready at {url}, {health.cached_links} links in memory" if health.ready else f"{url} is not ready."
+    )
+    edge = Check("edge", health.ready and not health.problems, " ".join([says, *health.problems]))
+    path = (
+        f"served {events.served}, journaled {events.journaled}, shipped {events.shipped},"
+        f" landed {events.landed}; {events.lag_events} under way, the oldest for {events.lag_ms} ms"
+    )
+    late = events.lag_ms > LONG_LAG_MS
+    if late:
+        path += ". Clicks wait in the journal: do Redis, flusher and Postgres run?"
+    full = journal.used_bytes > journal.budget_bytes * 0.8
+    use = f"{journal.used_bytes / 2**20:.1f} of {journal.budget_bytes / 2**20:.0f} MB"
+    if full:
+        use += ". When it is full, redirects answer 503. Mend what is behind it,"
+        use += " or raise SWITCHYARD_JOURNAL_BUDGET_MB."
+    return [edge, Check("clicks", not late, path), Check("journal", not full, use)]
+
+
+def _check_space(folder: Path) -> Check:
+    if not folder.is_dir():
+        return Check("journal folder", False, f"{folder} is not there; SWITCHYARD_JOURNAL_DIR names it.")
+    free = shutil.disk_usage(folder).free
+    says = f"{free / 2**30:.1f} GB free at {folder}"
+    if free < LITTLE_SPACE:
+        return Check("journal folder", False, f"Only {says}.")
+    return Check("journal folder", True, says)

@@ -1,0 +1,56 @@
+"""One-off work on a stack."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from control_plane.db.pool import open_pool
+from control_plane.pipeline.publisher import resync
+from deploy.data_folder import DataFolder
+from deploy.demo import sign_token
+from deploy.process import StartFailed
+from deploy.servers import await_postgres, await_redis
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORTEST_SECRET = 32
+
+
+async def resync_links(database_url: str, redis_url: str) -> int:
+    """Write every link to Redis and give their number. Raises StartFailed when a server is away."""
+    await await_postgres(database_url)
+    await await_redis(redis_url)
+    pool = await open_pool(database_url, size=2)
+    try:
+        async with Redis.from_url(redis_url) as redis:
+            return await resync(pool, redis)
+    finally:
+        await pool.close()
+
+
+def make_token(data_dir: Path, *, user_id: str, ttl_s: int) -> str:
+    """Sign a token for a user, by default the demo user of `data_dir`. Raises StartFailed."""
+    folder = DataFolder(data_dir)
+    secret = os.environ.get("SWITCHYARD_JWT_SECRET")
+    if secret is None:
+        if not (data_dir / "secrets").exists():
+            raise StartFailed(f"SWITCHYARD_JWT_SECRET is not set, and {data_dir} holds no secrets.")
+        secret = folder.read_secrets().jwt_secret
+    if len(secret) < SHORTEST_SECRET:
+        raise StartFailed(f"SWITCHYARD_JWT_SECRET has {len(secret)} characters; it needs {SHORTEST_SECRET}.")
+    try:
+        user = uuid.UUID(user_id) if user_id else None
+    except ValueError:
+        raise StartFailed(f"--user-id {user_id!r} is not a UUID.") from None
+    if user is None:
+        demo = folder.read_demo()
+        if demo is None:
+            raise StartFailed(f"{data_dir} has no demo user; name a user with --user-id.")
+        user = demo.user_id
+    issuer = os.environ.get("SWITCHYARD_JWT_ISSUER", "switchyard")
+    return sign_token(user, secret=secret, issuer=issuer, ttl_s=ttl_s)

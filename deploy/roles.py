@@ -1,0 +1,152 @@
+"""The processes of Switchyard: `python -m deploy.roles <role>`, configured by SWITCHYARD_* variables.
+
+Each runs until SIGTERM or SIGINT, finishes what it has in hand, and leaves. The pipeline's
+processes have no port to ask; they write their pid into the file that SWITCHYARD_READY_FILE
+names once Postgres and Redis have answered them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from deploy.process import StartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from control_plane.settings import Settings
+
+    Run: TypeAlias = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+READY_FILE: Final = "SWITCHYARD_READY_FILE"
+
+
+def run_edge() -> None:
+    """Serve redirects."""
+    from edge.servers.rsgi import serve
+    from edge.settings import read_settings
+
+    serve(read_settings())
+
+
+def run_api() -> None:
+    """Serve the API."""
+    import uvloop
+
+    from control_plane.settings import read_settings
+
+    uvloop.run(_serve_api(read_settings()))
+
+
+def run_flusher() -> None:
+    """Land events from the stream in Postgres."""
+    from control_plane.pipeline.flusher import run
+
+    _run_until_signal(run)
+
+
+def run_publisher() -> None:
+    """Bring changed links from Postgres to Redis."""
+    from control_plane.pipeline.publisher import run
+
+    _run_until_signal(run)
+
+
+def run_jobs() -> None:
+    """Do background work."""
+    from control_plane.jobs.worker import run
+
+    _run_until_signal(run)
+
+
+ROLES: Final[dict[str, Callable[[], None]]] = {
+    "edge": run_edge,
+    "api": run_api,
+    "flusher": run_flusher,
+    "publisher": run_publisher,
+    "jobs": run_jobs,
+}
+
+
+def run_role(name: str) -> None:
+    """Run a role to its end. Raises StartFailed when its settings are wrong."""
+    try:
+        ROLES[name]()
+    except ValueError as error:
+        if "SWITCHYARD_" not in str(error):
+            raise
+        raise StartFailed(str(error)) from error
+
+
+async def _serve_api(settings: Settings) -> None:
+    """Serve the API in this very process: one process, one pid to watch."""
+    from control_plane.app import create_app
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    server = Server(
+        create_app(),
+        address=settings.api_host,
+        port=settings.api_port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        # Not `warning`: at each start it says that the embedded server is experimental.
+        log_level=LogLevels.error,
+    )
+    _on_stop_signals(server.stop)
+    await server.serve()
+
+
+def _run_until_signal(run: Run) -> None:
+    import uvloop
+
+    from control_plane.settings import read_settings
+
+    settings = read_settings()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        _on_stop_signals(stop.set)
+        telling = asyncio.create_task(_tell_ready(settings))
+        try:
+            await run(settings, stop)
+        finally:
+            telling.cancel()
+
+    uvloop.run(main())
+
+
+async def _tell_ready(settings: Settings) -> None:
+    """Write the ready file, if one is asked for, once both servers answer."""
+    if path := os.environ.get(READY_FILE):
+        from deploy.servers import await_postgres, await_redis
+
+        await await_postgres(settings.database_url, math.inf)
+        await await_redis(settings.redis_url, math.inf)
+        _write_pid(Path(path))
+
+
+def _write_pid(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+
+
+def _on_stop_signals(action: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, action)
+
+
+if __name__ == "__main__":
+    try:
+        run_role(sys.argv[1])
+    except StartFailed as failure:
+        sys.stderr.write(f"error: {failure}\n")
+        sys.exit(2)
