@@ -1,23 +1,23 @@
--- name: insert_key^
+-- name: insert_key(tenant_id, id, user_id, kind, name, key_hash, key_prefix, now)^
 INSERT INTO api_keys (tenant_id, id, user_id, kind, name, key_hash, key_prefix, created_at)
 VALUES (:tenant_id, :id, :user_id, :kind, :name, :key_hash, :key_prefix, :now)
 RETURNING id, name, key_prefix, created_at, last_used_at, revoked_at;
 
--- name: list_active_keys
+-- name: list_active_keys(tenant_id, user_id, kind)
 SELECT id, name, key_prefix, created_at, last_used_at, revoked_at
 FROM api_keys
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND kind = :kind AND revoked_at IS NULL
 ORDER BY created_at DESC, id DESC;
 
--- name: revoke_key$
+-- name: revoke_key(now, tenant_id, user_id, key_id, kind)$
 UPDATE api_keys
 SET revoked_at = :now
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :key_id AND kind = :kind
   AND revoked_at IS NULL
 RETURNING id;
 
+-- name: use_key(now, key_hash, kind)^
 -- Find the holder of a key and note its use, at most once a second, in one round trip.
--- name: use_key^
 WITH used AS (
     UPDATE api_keys
     SET last_used_at = :now

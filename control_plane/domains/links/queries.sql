@@ -1,4 +1,4 @@
--- name: insert_link$
+-- name: insert_link(tenant_id, link_id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now)$
 INSERT INTO links (
     tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type,
     geo_rules, stickiness, forward_query, version, created_at, updated_at
@@ -9,8 +9,8 @@ INSERT INTO links (
 ON CONFLICT (slug) DO NOTHING
 RETURNING id;
 
+-- name: update_link(name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now, tenant_id, link_id)!
 -- updated_at moves even when the clock stands still or jumps back.
--- name: update_link!
 UPDATE links
 SET name = :name, is_active = :is_active, auto_winner = :auto_winner,
     auto_winner_threshold = :auto_winner_threshold, routing_type = :routing_type,
@@ -18,62 +18,62 @@ SET name = :name, is_active = :is_active, auto_winner = :auto_winner,
     version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond')
 WHERE tenant_id = :tenant_id AND id = :link_id;
 
--- name: delete_link$
+-- name: delete_link(now, tenant_id, user_id, link_id)$
 UPDATE links
 SET is_active = false, deleted_at = :now,
     version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond')
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id AND deleted_at IS NULL
 RETURNING id;
 
+-- name: lock_link(tenant_id, user_id, link_id)$
 -- Hold the link until the transaction ends, so that two changes follow one another.
--- name: lock_link$
 SELECT id
 FROM links
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id AND deleted_at IS NULL
 FOR UPDATE;
 
--- name: fetch_link^
+-- name: fetch_link(tenant_id, user_id, link_id)^
 SELECT tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold,
        routing_type, geo_rules, stickiness, forward_query, version, created_at, updated_at, deleted_at
 FROM links
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id;
 
--- name: list_variants
+-- name: list_variants(tenant_id, link_id)
 SELECT id, label, destination_url, weight, is_winner, created_at
 FROM variants
 WHERE tenant_id = :tenant_id AND link_id = :link_id AND removed_at IS NULL
 ORDER BY position;
 
--- name: insert_variants!
+-- name: insert_variants(tenant_id, link_id, now, ids, positions, labels, destination_urls, weights)!
 INSERT INTO variants (tenant_id, link_id, id, position, label, destination_url, weight, created_at)
 SELECT :tenant_id, :link_id, v.id, v.position, v.label, v.destination_url, v.weight, :now
 FROM unnest(:ids::uuid[], :positions::smallint[], :labels::text[], :destination_urls::text[],
             :weights::smallint[]) AS v (id, position, label, destination_url, weight);
 
--- name: update_variants!
+-- name: update_variants(ids, positions, destination_urls, weights, tenant_id, link_id)!
 UPDATE variants
 SET position = v.position, destination_url = v.destination_url, weight = v.weight
 FROM unnest(:ids::uuid[], :positions::smallint[], :destination_urls::text[],
             :weights::smallint[]) AS v (id, position, destination_url, weight)
 WHERE variants.tenant_id = :tenant_id AND variants.link_id = :link_id AND variants.id = v.id;
 
--- name: remove_variants!
+-- name: remove_variants(now, tenant_id, link_id, kept_ids)!
 UPDATE variants
 SET removed_at = :now
 WHERE tenant_id = :tenant_id AND link_id = :link_id AND removed_at IS NULL
   AND id <> ALL (:kept_ids::uuid[]);
 
+-- name: enqueue_publication(tenant_id, link_id)$
 -- The notification wakes the publisher when the transaction commits.
--- name: enqueue_publication$
 WITH queued AS (INSERT INTO link_outbox (tenant_id, link_id) VALUES (:tenant_id, :link_id))
 SELECT pg_notify('link_outbox', '');
 
--- name: count_links$
+-- name: count_links(tenant_id, user_id)$
 SELECT count(*) FROM links
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL;
 
+-- name: list_links(tenant_id, user_id, limit, offset)
 -- Totals are summed for the links of the page only.
--- name: list_links
 WITH page AS (
     SELECT id, slug, name, is_active, routing_type, created_at
     FROM links

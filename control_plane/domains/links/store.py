@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid  # noqa: TC003  msgspec resolves the fields' types when it first decodes
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
