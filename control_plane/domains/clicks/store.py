@@ -58,7 +58,7 @@ async def list_clicks(  # noqa: PLR0913  whose, which, and which part of them
     db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, span: Span, *, limit: int, offset: int
 ) -> list[Click]:
     """List a link's clicks, newest first. Cost grows with `offset`: begin near what is wanted."""
-    rows = await _queries.list_clicks(
+    rows = _queries.list_clicks(
         db,
         tenant_id=tenant_id,
         link_id=link_id,
@@ -67,4 +67,4 @@ async def list_clicks(  # noqa: PLR0913  whose, which, and which part of them
         limit=limit,
         offset=offset,
     )
-    return [Click(**row) for row in rows]
+    return [Click(**row) async for row in rows]

@@ -81,8 +81,8 @@ async def fetch_link(db: Connection, account: Account, link_id: uuid.UUID) -> Li
     row = await _queries.fetch_link(db, tenant_id=account.tenant_id, user_id=account.user_id, link_id=link_id)
     if row is None:
         return None
-    variants = await _queries.list_variants(db, tenant_id=account.tenant_id, link_id=link_id)
-    return Link(**row, variants=[Variant(**variant) for variant in variants])
+    variants = _queries.list_variants(db, tenant_id=account.tenant_id, link_id=link_id)
+    return Link(**row, variants=[Variant(**variant) async for variant in variants])
 
 
 async def insert_variants(
@@ -141,11 +141,11 @@ async def count_links(db: Connection, account: Account) -> int:
 
 async def list_links(db: Connection, account: Account, page: PageRequest) -> list[LinkSummary]:
     """List one page of the user's links, newest first, with their totals."""
-    rows = await _queries.list_links(
+    rows = _queries.list_links(
         db,
         tenant_id=account.tenant_id,
         user_id=account.user_id,
         limit=page.per_page,
         offset=page.offset,
     )
-    return [LinkSummary(**row) for row in rows]
+    return [LinkSummary(**row) async for row in rows]

@@ -1,0 +1,88 @@
+"""The HTTP API: wires settings, servers and dialects together.
+
+granian --interface asgi --factory control_plane.app:create_app
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.openapi.spec import Server
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from control_plane.core.clock import utc_now
+from control_plane.db.pool import open_pool
+from control_plane.dialects.envelope import HeadAsGet, add_response_headers
+from control_plane.dialects.failures import answer_failure
+from control_plane.dialects.links import router as links
+from control_plane.dialects.links.documentation import build_components
+from control_plane.dialects.services import Services
+from control_plane.domains.limits.service import RequestLimiter
+from control_plane.logs import configure_logs
+from control_plane.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from control_plane.core.clock import Clock
+    from control_plane.settings import Settings
+
+BODY_LIMIT_BYTES: Final = 1024 * 1024
+"""A link of five variants with the longest destinations takes 11 KiB."""
+
+REDIS_TIMEOUT_S: Final = 0.5
+"""Redis only counts requests here; a request does not wait longer for that."""
+
+
+def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Litestar:
+    """Build the application. `settings`: from the environment when None."""
+    settings = settings or read_settings()
+    configure_logs()
+    app = Litestar(
+        route_handlers=[links.build_router()],
+        lifespan=[lambda app: _open_services(app, settings, clock)],
+        exception_handlers={Exception: answer_failure},
+        before_send=[add_response_headers],
+        request_max_body_size=BODY_LIMIT_BYTES,
+        openapi_config=_document(settings),
+        logging_config=None,
+    )
+    app.asgi_handler = HeadAsGet(app.asgi_handler)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> AsyncIterator[None]:
+    """Open what handlers work with, for as long as the application runs."""
+    pool = await open_pool(settings.database_url, size=settings.database_pool_size)
+    redis = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 1),
+    )
+    app.state.services = Services(settings, pool, RequestLimiter(redis), clock)
+    try:
+        yield
+    finally:
+        await redis.aclose()
+        await pool.close()
+
+
+def _document(settings: Settings) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Switchyard public API",
+        version="1.0.0",
+        description="Create and manage smart links with A/B and geo variants, and read their clicks.",
+        path=links.PREFIX,
+        render_plugins=[JsonRenderPlugin(path="/openapi.json"), ScalarRenderPlugin(path="/docs")],
+        servers=[Server(url=settings.api_url)],
+        components=build_components(),
+        use_handler_docstrings=True,
+    )

@@ -1,0 +1,57 @@
+"""What surrounds every response of every dialect: its headers, and HEAD."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from litestar.datastructures import MutableScopeHeaders
+
+from control_plane.core.ids import new_id
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID: Final = "X-Request-ID"
+_FIT_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+
+
+def request_id_of(scope: Scope) -> str:
+    """Give the name of a request in the logs: the caller's own if it is fit to be one, else a new one."""
+    state = scope["state"]
+    if "request_id" not in state:
+        given = dict(scope["headers"]).get(REQUEST_ID.lower().encode(), b"")
+        state["request_id"] = given.decode() if _FIT_REQUEST_ID.fullmatch(given) else new_id().hex
+    request_id: str = state["request_id"]
+    return request_id
+
+
+async def add_response_headers(message: Message, scope: Scope) -> None:
+    """Put the request's id, and what guards left in `response_headers`, on any response."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    headers[REQUEST_ID] = request_id_of(scope)
+    for name, value in scope["state"].get("response_headers", {}).items():
+        headers[name] = value
+
+
+class HeadAsGet:
+    """Answers HEAD as GET would be answered, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        scope["method"] = "GET"
+        await self.app(scope, receive, send_without_body)

@@ -1,0 +1,67 @@
+"""Everything that goes wrong outside the domains: routing, bodies, servers that are away, bugs.
+
+Litestar hands all of it to one place. The shape of the answer is that of the dialect in whose
+prefix the path lies; today every path has the links dialect's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import structlog
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from control_plane.dialects.body import UnsupportedMediaType
+from control_plane.dialects.envelope import request_id_of
+from control_plane.dialects.links import errors as links
+
+if TYPE_CHECKING:
+    from litestar import Request, Response
+
+RETRY_AFTER_S: Final = 2
+"""Postgres comes back from a restart in about that time."""
+
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Response[links.ErrorOut]:
+    """Answer what no domain raised."""
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return links.answer(*_explain(request, error), error.headers)
+    facts = {"request_id": request_id_of(request.scope), "method": request.method, "path": request.url.path}
+    if is_database_away(error):
+        _log.warning("database_away", error=repr(error), **facts)
+        return links.answer(
+            503, "The database is away. Please try again.", {"Retry-After": str(RETRY_AFTER_S)}
+        )
+    _log.error("request_failed", exc_info=error, **facts)
+    return links.answer(500, f"Unexpected error. Request id: {facts['request_id']}")
+
+
+def is_database_away(error: Exception) -> bool:
+    """Tell whether an error says that Postgres cannot be reached, not that a query is wrong."""
+    return isinstance(error, _AWAY) and not isinstance(error, ValueError)
+
+
+def _explain(request: Request[Any, Any, Any], error: HTTPException) -> tuple[int, str]:
+    """Give status and text for an error of the framework, in words that help its caller."""
+    match error:
+        case NotFoundException():
+            return 404, f"There is nothing at {request.url.path}"
+        case MethodNotAllowedException():
+            return 405, f"{request.method} is not allowed at {request.url.path}"
+        case UnsupportedMediaType():
+            return 415, error.detail
+    if error.status_code == 413:
+        return 413, "The body is larger than 1 MiB"
+    return 422, "The body is empty; it must be a JSON object"

@@ -1,0 +1,88 @@
+"""Who calls: an API key for links and clicks, a token for the keys themselves.
+
+Guards run before anything of a request is decoded, in the order 401, 403, 429. They leave the
+account in the connection, from where `provide_account` hands it to handlers: a handler that asks
+for an Account cannot be reached without one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Request
+
+from control_plane.core.tokens import InvalidToken, verify_token
+from control_plane.dialects.links.errors import MissingApiKey, MissingToken
+from control_plane.dialects.services import services_of
+from control_plane.domains.accounts import service as accounts
+from control_plane.domains.accounts.errors import UserNotFound
+from control_plane.domains.accounts.model import Account
+from control_plane.domains.api_keys import service as api_keys
+from control_plane.domains.api_keys.errors import InvalidApiKey
+from control_plane.domains.api_keys.model import KeyKind
+from control_plane.domains.api_keys.secret import is_well_formed
+from control_plane.domains.limits.service import refuse
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
+
+    from control_plane.domains.limits.model import LimitStatus
+
+API_KEY_CHALLENGE: Final = 'ApiKey realm="switchyard"'
+TOKEN_CHALLENGE: Final = 'Bearer realm="switchyard"'
+
+
+async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let in whoever holds an active key of a plan with API access, within their rate limit."""
+    services, state = services_of(connection), connection.scope["state"]
+    state["challenge"] = API_KEY_CHALLENGE
+    secret = connection.headers.get("X-API-Key")
+    if not secret:
+        raise MissingApiKey
+    if not is_well_formed(secret, services.settings.links_key_prefix):
+        raise InvalidApiKey
+    now = services.clock()
+    async with services.transaction() as db:
+        holder = await api_keys.use_key(db, secret, kind=KeyKind.LINKS, now=now)
+    accounts.require_api_access(holder.account)
+    limit = holder.account.plan.api_requests_per_hour
+    allowed, status = await services.limiter.count_request(holder.account.user_id.hex, limit, now)
+    state["response_headers"] = limit_headers(status)
+    if not allowed:
+        raise refuse(status, now)
+    state["account"] = holder.account
+
+
+async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let in a user with a valid token."""
+    services, state = services_of(connection), connection.scope["state"]
+    state["challenge"] = TOKEN_CHALLENGE
+    scheme, _space, token = connection.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise MissingToken
+    settings = services.settings
+    user_id = verify_token(
+        token.strip(), secret=settings.jwt_secret, issuer=settings.jwt_issuer, now=services.clock()
+    )
+    try:
+        async with services.transaction() as db:
+            state["account"] = await accounts.fetch_account(db, user_id)
+    except UserNotFound as error:
+        raise InvalidToken from error
+
+
+async def provide_account(request: Request[Any, Any, Any]) -> Account:
+    """Give handlers the account that a guard let in."""
+    account = request.scope["state"]["account"]
+    assert isinstance(account, Account)
+    return account
+
+
+def limit_headers(status: LimitStatus) -> dict[str, str]:
+    """Say in headers where a caller stands."""
+    return {
+        "X-RateLimit-Limit": str(status.limit),
+        "X-RateLimit-Remaining": str(status.remaining),
+        "X-RateLimit-Reset": str(int(status.reset_at.timestamp())),
+    }
