@@ -1,0 +1,8 @@
+-- name: trim_journal_ledger(cutoff)!
+DELETE FROM journal_ledger WHERE updated_at < :cutoff;
+
+-- name: trim_job_log(cutoff)!
+DELETE FROM pgqueuer_log WHERE created < :cutoff;
+
+-- name: trim_job_statistics(cutoff)!
+DELETE FROM pgqueuer_statistics WHERE created < :cutoff;
