@@ -1,0 +1,96 @@
+"""A stack of its own for a benchmark, with its processes on the cores where they belong.
+
+The server under test has one core for itself; everything else, the load included, has the rest.
+On a machine with one core nothing is pinned, and the figures say little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from loadtests.load_client import LoadResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT: Final = Path(__file__).resolve().parents[1]
+START_S: Final = 120.0
+
+CORES: Final = sorted(os.sched_getaffinity(0))
+SERVER_CORES: Final = set(CORES[:1])
+OTHER_CORES: Final = set(CORES[1:]) or SERVER_CORES
+
+
+def start_pinned(command: list[str], cores: set[int], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process whose threads and children all run on `cores`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        return subprocess.Popen(command, cwd=CHECKOUT, **options)  # noqa: S603  our own commands
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Move a running process with all its threads to `cores`."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # a thread that has just ended
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    """End a process in order."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+
+
+@contextlib.contextmanager
+def running_stack() -> Iterator[dict[str, Any]]:
+    """Run `./switchyard up` on a data folder of its own; give its ready.json."""
+    with tempfile.TemporaryDirectory(prefix="switchyard-bench-") as home:
+        Path(home).chmod(0o711)
+        data = Path(home) / "data"
+        command = [sys.executable, "-m", "deploy.cli", "up", "--data-dir", str(data)]
+        log = (Path(home) / "up.log").open("w+")
+        stack = start_pinned(
+            [*command, "--api-port", "0", "--edge-port", "0"], OTHER_CORES, stdout=log, stderr=log
+        )
+        try:
+            ready = _await_ready(stack, data / "ready.json", Path(log.name))
+            pin(ready["processes"]["edge-1"], SERVER_CORES)
+            yield ready
+        finally:
+            stop(stack)
+            log.close()
+
+
+def _await_ready(stack: subprocess.Popen[Any], path: Path, log: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + START_S
+    while not path.exists():
+        if stack.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the stack did not start:\n{log.read_text()}")
+        time.sleep(0.05)
+    ready: dict[str, Any] = json.loads(path.read_text())
+    return ready
+
+
+def apply_load(url: str, *, seconds: float, connections: int, warmup_s: float = 1.0) -> LoadResult:
+    """Put a server under load from another core."""
+    command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
+    command += ["--connections", str(connections), "--warmup", str(warmup_s)]
+    client = start_pinned(command, OTHER_CORES, stdout=subprocess.PIPE)
+    output, _nothing = client.communicate(timeout=seconds + warmup_s + 30)
+    if client.returncode != 0:
+        raise RuntimeError(f"the load client ended with {client.returncode}")
+    return msgspec.json.decode(output, type=LoadResult)

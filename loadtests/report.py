@@ -1,0 +1,94 @@
+"""Renders REPORT.md from the raw results of the benchmarks, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TITLE = """# Measured
+
+Every figure here comes from the command above its table, run on the machine that is named there;
+the raw results are in `loadtests/results/`. Machines differ and are noisy: compare ratios.
+"""
+
+
+def render_report(results: Path) -> str:
+    """Render what is there of `edge.json` and `flusher.json` in the folder `results`."""
+    sections = [TITLE]
+    for name, render in (("edge", _render_edge), ("flusher", _render_flusher)):
+        path = results / f"{name}.json"
+        if path.exists():
+            sections.append(render(json.loads(path.read_text())))
+    return "\n".join(sections)
+
+
+def _render_edge(results: dict[str, Any]) -> str:
+    rounds: list[dict[str, Any]] = results["rounds"]
+    rates = {
+        name: median(one[name]["requests"] / one[name]["seconds"] for one in rounds) for name in rounds[0]
+    }
+    lines = [
+        f"## Redirects on one core\n\n{_render_environment(results)}",
+        (
+            f"Server on one core, load and everything else on the rest; {results['connections']} connections,"
+            f" closed loop, {len(rounds)} rounds in turns, medians.\n"
+        ),
+        "| server | requests/s | p50 ms | p99 ms | p99.9 ms | edge / this |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, rate in rates.items():
+        p50, p99, p999 = (median(one[name][key] for one in rounds) for key in ("p50_ms", "p99_ms", "p999_ms"))
+        ratio = median(_rate(one["edge"]) / _rate(one[name]) for one in rounds)
+        lines.append(f"| {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {ratio:.2f} |")
+    statuses = sorted({status for one in rounds for status in one["edge"]["statuses"]})
+    delays = sorted(results["publication_ms"])
+    lines += [
+        "",
+        (
+            f"Answers of the edge: {', '.join(statuses)} only. Redirects that the edge served:"
+            f" {results['redirects_received']:,}; clicks in Postgres: {results['clicks_landed']:,}.\n"
+        ),
+        (
+            f"A change of weights over the API reached the edge after {median(delays):.1f} ms"
+            f" (median of {len(delays)}; longest {delays[-1]:.1f} ms).\n"
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _rate(result: dict[str, Any]) -> float:
+    return float(result["requests"] / result["seconds"])
+
+
+def _render_flusher(results: dict[str, Any]) -> str:
+    rate = results["events"] / results["seconds"]
+    cpu = ", ".join(
+        f"{name} {seconds * 1e6 / results['events']:.1f} µs"
+        for name, seconds in results["cpu_seconds"].items()
+    )
+    return "\n".join(
+        [
+            f"## Backlog into Postgres\n\n{_render_environment(results)}",
+            "| events | seconds | events/s | rows | stream MiB | flusher's peak MiB |",
+            "|---:|---:|---:|---:|---:|---:|",
+            (
+                f"| {results['events']:,} | {results['seconds']:.1f} | {rate:,.0f} | {results['rows']:,}"
+                f" | {results['stream_mib']:.0f} | {results['peak_memory_mib']:.0f} |"
+            ),
+            f"\nCPU time per event: {cpu}.\n",
+        ]
+    )
+
+
+def _render_environment(results: dict[str, Any]) -> str:
+    where = results["environment"]
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    return (
+        f"`{results['command']}`\n\n{where['measured_at']}, commit {where['commit']}: {where['processor']},"
+        f" {where['cores']} cores, {where['memory_gib']} GiB, Linux {where['kernel']},"
+        f" Python {where['python']}, {versions}.\n"
+    )
