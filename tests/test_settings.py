@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.settings import Settings as ControlPlaneSettings
+from control_plane.settings import read_settings as read_control_plane_settings
+from edge.settings import Settings as EdgeSettings
+from edge.settings import read_settings as read_edge_settings
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+NEEDED = {
+    "SWITCHYARD_DATABASE_URL": "postgresql://localhost/x",
+    "SWITCHYARD_REDIS_URL": "redis://localhost",
+    "SWITCHYARD_JWT_SECRET": "s" * 32,
+}
+
+
+@pytest.mark.parametrize("settings", [ControlPlaneSettings, EdgeSettings])
+def test_the_readme_lists_every_setting_with_its_default(
+    settings: type[ControlPlaneSettings] | type[EdgeSettings],
+) -> None:
+    made = {
+        ControlPlaneSettings: lambda: read_control_plane_settings(NEEDED),
+        EdgeSettings: lambda: read_edge_settings(NEEDED),
+    }[settings]()
+    for name in settings.__struct_fields__:
+        row = next((line for line in README.splitlines() if f"| `SWITCHYARD_{name.upper()}` |" in line), None)
+        assert row is not None, f"README.md does not list SWITCHYARD_{name.upper()}"
+        default = getattr(made, name)
+        stated = row.split("|")[2].strip().strip("`")
+        if f"SWITCHYARD_{name.upper()}" in NEEDED or stated in ("none", "made by `up"):
+            continue
+        assert stated == (f"{default:g}" if isinstance(default, float) else str(default))
+
+
+def test_a_setting_that_is_missing_or_malformed_is_named() -> None:
+    with pytest.raises(ValueError, match="redis_url"):
+        read_edge_settings({})
+    with pytest.raises(ValueError, match="edge_port"):
+        read_edge_settings(NEEDED | {"SWITCHYARD_EDGE_PORT": "eighty"})
+    with pytest.raises(ValueError, match="jwt_secret"):
+        read_control_plane_settings(NEEDED | {"SWITCHYARD_JWT_SECRET": "short"})
