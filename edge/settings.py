@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+def _variable(field: str) -> str:
+    return f"SWITCHYARD_{field.upper()}"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     """One field per variable: `edge_port` is read from SWITCHYARD_EDGE_PORT."""
 
     redis_url: str
@@ -39,15 +43,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises ValueError naming the variable that is missing or malformed."""
-    values = {
-        name: environment[variable]
-        for name in Settings.__struct_fields__
-        if environment.get(variable := f"SWITCHYARD_{name.upper()}")
-    }
+    # An empty variable counts as one that is not set.
+    values = {name: value for name, value in environment.items() if value}
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"SWITCHYARD_* settings: {error}") from error
+        raise ValueError(str(error)) from error
 
 
 def journal_path(settings: Settings) -> Path:
