@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 
 from control_plane.core.clock import utc_now
 from control_plane.db.pool import open_pool
-from control_plane.dialects.envelope import HeadAsGet, add_response_headers
+from control_plane.dialects.envelope import CommonMethods, add_response_headers
 from control_plane.dialects.failures import answer_failure
 from control_plane.dialects.links import router as links
 from control_plane.dialects.links.documentation import build_components
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
         openapi_config=_document(settings),
         logging_config=None,
     )
-    app.asgi_handler = HeadAsGet(app.asgi_handler)
+    app.asgi_handler = CommonMethods(app.asgi_handler)
     return app
 
 
@@ -80,8 +80,8 @@ def _document(settings: Settings) -> OpenAPIConfig:
         title="Switchyard public API",
         version="1.0.0",
         description="Create and manage smart links with A/B and geo variants, and read their clicks.",
-        path=links.PREFIX,
-        render_plugins=[JsonRenderPlugin(path="/openapi.json"), ScalarRenderPlugin(path="/docs")],
+        path=f"{links.PREFIX}/docs",
+        render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
         servers=[Server(url=settings.api_url)],
         components=build_components(),
         use_handler_docstrings=True,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litestar.datastructures import MutableScopeHeaders
+from litestar.status_codes import HTTP_204_NO_CONTENT, HTTP_405_METHOD_NOT_ALLOWED
 
 from control_plane.core.ids import new_id
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 REQUEST_ID: Final = "X-Request-ID"
 _FIT_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+
+
+STAND_IN: Final = {"HEAD": "GET", "OPTIONS": "CONNECT"}
+"""As which method HEAD and OPTIONS are routed. No route has CONNECT."""
+
+NO_SUCH_METHOD: Final = ("OPTIONS", HTTP_405_METHOD_NOT_ALLOWED)
+"""The method that was asked for, and the status of routing's refusal."""
 
 
 def request_id_of(scope: Scope) -> str:
@@ -36,22 +44,31 @@ async def add_response_headers(message: Message, scope: Scope) -> None:
         headers[name] = value
 
 
-class HeadAsGet:
-    """Answers HEAD as GET would be answered, without the body."""
+class CommonMethods:
+    """Answers HEAD and OPTIONS everywhere, so that no handler has to.
+
+    HEAD is GET without the body. OPTIONS is answered without authentication, from what routing says
+    to a method that no route has: its refusal lists the methods that there are.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
+        if scope["type"] != "http" or scope["method"] not in STAND_IN:
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
 
-        async def send_without_body(message: Message) -> None:
+        async def send_adapted(message: Message) -> None:
+            if message["type"] == "http.response.start" and (method, message["status"]) == NO_SUCH_METHOD:
+                allowed = MutableScopeHeaders.from_message(message)["Allow"]
+                message["status"] = HTTP_204_NO_CONTENT
+                message["headers"] = [(b"allow", allowed.encode())]
             if message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
 
-        scope["method"] = "GET"
-        await self.app(scope, receive, send_without_body)
+        scope["method"] = STAND_IN[method]
+        await self.app(scope, receive, send_adapted)

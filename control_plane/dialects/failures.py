@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import structlog
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE, HTTP_500_INTERNAL_SERVER_ERROR
 
-from control_plane.dialects.body import UnsupportedMediaType
 from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.links import errors as links
 
@@ -36,8 +41,8 @@ _log = structlog.get_logger(__name__)
 
 def answer_failure(request: Request[Any, Any, Any], error: Exception) -> Response[links.ErrorOut]:
     """Answer what no domain raised."""
-    if isinstance(error, HTTPException) and error.status_code < 500:
-        return links.answer(*_explain(request, error), error.headers)
+    if isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:
+        return _answer_refusal(request, error)
     facts = {"request_id": request_id_of(request.scope), "method": request.method, "path": request.url.path}
     if is_database_away(error):
         _log.warning("database_away", error=repr(error), **facts)
@@ -53,15 +58,22 @@ def is_database_away(error: Exception) -> bool:
     return isinstance(error, _AWAY) and not isinstance(error, ValueError)
 
 
-def _explain(request: Request[Any, Any, Any], error: HTTPException) -> tuple[int, str]:
-    """Give status and text for an error of the framework, in words that help its caller."""
+def _answer_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[links.ErrorOut]:
+    """Answer what the framework refuses, in words that help the caller."""
+    path = request.url.path
     match error:
         case NotFoundException():
-            return 404, f"There is nothing at {request.url.path}"
+            return links.answer(404, f"There is nothing at {path}")
         case MethodNotAllowedException():
-            return 405, f"{request.method} is not allowed at {request.url.path}"
-        case UnsupportedMediaType():
-            return 415, error.detail
-    if error.status_code == 413:
-        return 413, "The body is larger than 1 MiB"
-    return 422, "The body is empty; it must be a JSON object"
+            return links.answer(405, f"{request.method} is not allowed at {path}", {"Allow": _allowed(error)})
+        case ValidationException():
+            return links.answer(422, "The body is empty; it must be a JSON object")
+    if error.status_code == HTTP_413_REQUEST_ENTITY_TOO_LARGE:
+        return links.answer(413, "The body is larger than 1 MiB")
+    return links.answer(error.status_code, error.detail)
+
+
+def _allowed(error: MethodNotAllowedException) -> str:
+    """List the methods of a path. Every GET has a HEAD (envelope.CommonMethods)."""
+    methods = {method.strip() for method in (error.headers or {})["allow"].split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -1,12 +1,12 @@
 """What handlers of every dialect work with, and the transaction that each use-case runs in."""
 
+# ruff: noqa: TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
-
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,6 +5,7 @@ account in the connection, from where `provide_account` hands it to handlers: a 
 for an Account cannot be reached without one.
 """
 
+# ruff: noqa: TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from control_plane.domains.limits.model import LimitStatus
 
 API_KEY_CHALLENGE: Final = 'ApiKey realm="switchyard"'
-TOKEN_CHALLENGE: Final = 'Bearer realm="switchyard"'
+BEARER_CHALLENGE: Final = 'Bearer realm="switchyard"'
 
 
 async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -57,7 +58,7 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Let in a user with a valid token."""
     services, state = services_of(connection), connection.scope["state"]
-    state["challenge"] = TOKEN_CHALLENGE
+    state["challenge"] = BEARER_CHALLENGE
     scheme, _space, token = connection.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise MissingToken

@@ -1,5 +1,6 @@
 """Clicks of a link, page by page."""
 
+# ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 import re

@@ -68,12 +68,14 @@ def describe(
     limited: bool,
     parameters: type[msgspec.Struct] | None = None,
     header: Parameter | None = None,
+    repeated: str = "",
 ) -> type[Operation]:
     """Make the class of an operation's documentation.
 
     `errors`: statuses beside the success, and beside 500 and 503, which anything can answer.
     `limited`: whether responses carry the headers of the rate limit.
-    `parameters`: the struct that query parameters are decoded into.
+    `parameters`: the struct that query parameters are decoded into. `header`: one that is read.
+    `repeated`: what a 200 beside the 201 means, where there is one; it has the same body.
     """
 
     @dataclasses.dataclass
@@ -88,6 +90,8 @@ def describe(
             for response in self.responses.values():
                 if isinstance(response, OpenAPIResponse):
                     response.headers = {name: _header(name) for name in headers}
+            if repeated:
+                self.responses["200"] = dataclasses.replace(self.responses["201"], description=repeated)
             for status in sorted({*errors, 500, 503}):
                 self.responses[str(status)] = Reference(ref=f"#/components/responses/{_ERRORS[status][0]}")
             extra = [*(_query_parameters(parameters) if parameters else ()), *([header] if header else ())]

@@ -1,5 +1,6 @@
 """API keys: create, list, revoke, and where their rate limit stands."""
 
+# ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 import uuid

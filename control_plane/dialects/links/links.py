@@ -1,5 +1,6 @@
 """Links: create, list, read, change, delete."""
 
+# ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 import uuid
@@ -229,9 +230,13 @@ class LinkListQueryIn(msgspec.Struct, frozen=True, kw_only=True):
     return_dto=None,
     operation_id="createLink",
     operation_class=describe(
-        errors=(401, 403, 409, 413, 415, 422, 429), limited=True, header=IDEMPOTENCY_KEY
+        errors=(401, 403, 409, 413, 415, 422, 429),
+        limited=True,
+        header=IDEMPOTENCY_KEY,
+        repeated="Link already exists (idempotency key match)",
     ),
     summary="Create link",
+    response_description="Link created successfully",
 )
 async def create_link(
     request: Request[Any, Any, Any],

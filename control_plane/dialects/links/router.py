@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from litestar import Router, get
+from litestar import Request, Router, get
 from litestar.di import Provide
+from litestar.enums import OpenAPIMediaType
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.links import clicks, keys, links
@@ -20,6 +21,12 @@ PREFIX: Final = "/api/v1/public"
 async def health() -> dict[str, str]:
     """Tell that the process serves requests; it asks no other server."""
     return {"status": "ok"}
+
+
+@get("/openapi.json", include_in_schema=False, media_type=OpenAPIMediaType.OPENAPI_JSON)
+async def document(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Give the OpenAPI document."""
+    return request.app.openapi_schema.to_schema()
 
 
 def build_router() -> Router:
@@ -48,7 +55,7 @@ def build_router() -> Router:
     )
     return Router(
         PREFIX,
-        route_handlers=[health, link_routes, key_routes],
+        route_handlers=[health, document, link_routes, key_routes],
         dependencies={"services": Provide(provide_services), "account": Provide(provide_account)},
         exception_handlers={DomainError: answer_domain_error},
     )
