@@ -171,16 +171,8 @@ def install_with_uv(uv: str, venv: Path, lock: str) -> bool:
     """Install with uv; tell whether it worked (it does not know pip's configuration, for one)."""
     make_venv(venv, "--without-pip")
     requirements = CHECKOUT / "requirements" / lock
-    command: list[str | Path] = [
-        uv,
-        "pip",
-        "install",
-        "--python",
-        python_of(venv),
-        "--require-hashes",
-        "-r",
-        requirements,
-    ]
+    command: list[str | Path] = [uv, "pip", "install", "--python", python_of(venv)]
+    command += ["--compile-bytecode", "--require-hashes", "-r", requirements]
     code, last_lines = run_showing(command, re.compile(r"((?:Resolved|Prepared|Downloading|Installed) .+)"))
     if code != 0:
         say(f"uv could not install ({last_lines[-1] if last_lines else code}); going on with pip.")
@@ -191,15 +183,8 @@ def install_with_pip(venv: Path, lock: str) -> None:
     """Install with pip. Raises BootstrapFailed with the end of what pip said."""
     make_venv(venv)
     requirements = CHECKOUT / "requirements" / lock
-    command: list[str | Path] = [
-        python_of(venv),
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
-    command += ["--require-hashes", "-r", requirements]
+    command: list[str | Path] = [python_of(venv), "-m", "pip", "install", "--no-input"]
+    command += ["--disable-pip-version-check", "--compile", "--require-hashes", "-r", requirements]
     code, last_lines = run_showing(command, re.compile(r"(Collecting [^\s;]+|Installing )"))
     if code != 0:
         reason = "\n  ".join(last_lines)

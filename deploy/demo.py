@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -14,9 +14,6 @@ from control_plane.domains.accounts.service import create_tenant_with_user
 from deploy.data_folder import Demo
 from deploy.http_probe import fetch
 from deploy.process import StartFailed
-
-if TYPE_CHECKING:
-    from deploy.http_probe import Answer
 
 TOKEN_TTL_S: Final = 30 * 86_400
 PLAN: Final = "scale"
@@ -56,15 +53,13 @@ async def make_demo(*, database_url: str, api_url: str, jwt_secret: str, jwt_iss
         await db.close()
     token = sign_token(account.user_id, secret=jwt_secret, issuer=jwt_issuer)
     api = f"{api_url}/api/v1/public"
-    key = await _post(f"{api}/keys", {"name": "Demo"}, {"Authorization": f"Bearer {token}"})
-    link = await _post(f"{api}/links", _LINK, {"X-API-Key": key["key"]})
+    key = await _post(f"{api}/keys?name=Demo", {"Authorization": f"Bearer {token}"})
+    link = await _post(f"{api}/links", {"X-API-Key": key["key"]} | _JSON, msgspec.json.encode(_LINK))
     return Demo(account.user_id, key["key"], uuid.UUID(link["id"]), link["slug"])
 
 
-async def _post(url: str, body: dict[str, Any], credentials: dict[str, str]) -> dict[str, Any]:
-    answer: Answer = await fetch(
-        url, method="POST", headers=_JSON | credentials, body=msgspec.json.encode(body), timeout_s=20
-    )
+async def _post(url: str, headers: dict[str, str], body: bytes = b"") -> dict[str, Any]:
+    answer = await fetch(url, method="POST", headers=headers, body=body, timeout_s=20)
     if answer.status != 201:  # noqa: PLR2004
         raise StartFailed(f"POST {url} answered {answer.status}: {answer.body.decode(errors='replace')}")
     created: dict[str, Any] = msgspec.json.decode(answer.body)

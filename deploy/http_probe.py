@@ -31,9 +31,10 @@ async def fetch(
 ) -> Answer:
     """Ask an http:// or https:// URL and give the whole answer."""
     parts = urlsplit(url)
-    lines = [f"{method} {parts.path or '/'} HTTP/1.0", f"Host: {parts.netloc}"]
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {target} HTTP/1.0", f"Host: {parts.netloc}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    lines += [f"Content-Length: {len(body)}"] if body else []
+    lines += [f"Content-Length: {len(body)}"] if method != "GET" else []
     request = "\r\n".join([*lines, "", ""]).encode() + body
     try:
         async with asyncio.timeout(timeout_s):
