@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from control_plane.core.lua_scripts import load_lua
 from control_plane.pipeline import publisher
+from control_plane.pipeline.link_records import FIRST_KEY
 from edge.contract import redis_keys
 from edge.contract.link_record import decode_link
 from tests.builders import LinkRow, insert_link, insert_many_links, insert_user, update_link
@@ -79,15 +80,23 @@ class TestResync:
         assert await count_records(redis) == 10 * LINKS
 
     async def test_a_newer_version_published_meanwhile_stays(self, pool: Pool, redis: Redis) -> None:
-        async with pool.acquire() as db, pool.acquire() as blocker:
+        async with pool.acquire() as db:
             link = await insert_one_link(db, "shoes")
+            page = await publisher._read_page(db, FIRST_KEY)
+            assert page is not None
+            await update_link(db, msgspec.structs.replace(link, version=7))
+            await publisher.publish_changes(db, redis)
+            await publisher._write_records(redis, page[1], announce=False)
+        assert await read_version(redis, "shoes") == 7
+
+    async def test_every_page_is_read_as_it_is_then(self, pool: Pool, redis: Redis) -> None:
+        async with pool.acquire() as blocker:
+            link = await insert_one_link(blocker, "shoes")
             async with blocker.transaction():
                 await blocker.execute("LOCK TABLE variants IN ACCESS EXCLUSIVE MODE")
                 running = asyncio.create_task(publisher.resync(pool, redis))
                 await eventually(lambda: redis.exists(redis_keys.links_resync()))
-                newer = msgspec.structs.replace(link, version=7)
-                await update_link(blocker, newer)
-            await publisher.publish_changes(db, redis)
+                await update_link(blocker, msgspec.structs.replace(link, version=7))
             await running
         assert await read_version(redis, "shoes") == 7
 
@@ -107,7 +116,7 @@ class TestResync:
             await insert_many_links(db, LINKS)
         with capture_logs() as logs:
             counts = await asyncio.gather(publisher.resync(pool, redis), publisher.resync(pool, redis))
-        assert counts == [LINKS, LINKS]
+        assert list(counts) == [LINKS, LINKS]
         assert [entry["event"] for entry in logs] == ["resync_finished", "resync_finished"]
         assert await publisher.is_redis_complete(redis)
 
@@ -182,25 +191,23 @@ class TestByItself:
                 await eventually(lambda: is_absent(redis, redis_keys.links_ready()))
             await running
 
-    async def test_two_publishers_refill_once(
-        self, pool: Pool, redis: Redis, run_publisher: RunPublisher
-    ) -> None:
+    async def test_who_comes_second_leaves_it_alone(self, pool: Pool, redis: Redis) -> None:
         async with pool.acquire() as db:
             await insert_many_links(db, LINKS)
         with capture_logs() as logs:
-            async with run_publisher(), run_publisher():
-                await eventually(lambda: publisher.is_redis_complete(redis))
+            await asyncio.gather(publisher._refill(pool, redis), publisher._refill(pool, redis))
+            await publisher._refill(pool, redis)
         assert [entry["event"] for entry in logs] == ["resync_finished"]
+        assert await publisher.is_redis_complete(redis)
 
     async def test_stop_cuts_a_resync_short(
         self, pool: Pool, redis: Redis, run_publisher: RunPublisher
     ) -> None:
-        async with pool.acquire() as blocker, blocker.transaction():
-            async with run_publisher():
-                await eventually(lambda: redis.exists(redis_keys.links_ready()))
-                await blocker.execute("LOCK TABLE links IN ACCESS EXCLUSIVE MODE")
-                await redis.flushdb()
-                await eventually(lambda: redis.exists(redis_keys.links_resync()))
+        async with pool.acquire() as blocker, blocker.transaction(), run_publisher():
+            await eventually(lambda: redis.exists(redis_keys.links_ready()))
+            await blocker.execute("LOCK TABLE links IN ACCESS EXCLUSIVE MODE")
+            await redis.flushdb()
+            await eventually(lambda: redis.exists(redis_keys.links_resync()))
         assert not await publisher.is_redis_complete(redis)
 
 
