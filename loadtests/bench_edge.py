@@ -2,8 +2,9 @@
 
 Every round gives each server its turn on the same core, so a machine whose speed drifts changes
 all of them alike; what counts are the ratios, as medians over the rounds. Nothing is switched off
-for the edge: geo, stickiness, query forwarding, prefetch marks, metrics and the journal are on,
-and at the end every redirect that a client received must be a row in Postgres.
+for the edge: geo, stickiness, query forwarding, prefetch marks, metrics, journal and shipping to
+Redis are on. Only the flusher waits until the timed runs are over, because the load needs the other
+core; then every redirect that was served must become a row in Postgres.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from deploy.process import choose_port
-from loadtests.bench_stack import SERVER_CORES, apply_load, running_stack, start_pinned, stop
+from loadtests.bench_stack import (
+    SERVER_CORES,
+    apply_load,
+    load_generator,
+    paused,
+    running_stack,
+    start_pinned,
+    stop,
+)
 from loadtests.environment import Environment, read_environment
 from loadtests.load_client import LoadResult
 from loadtests.report import render_report
@@ -44,6 +53,7 @@ class EdgeResults(msgspec.Struct, frozen=True):
     environment: Environment
     command: str
     connections: int
+    load_generator: str
     rounds: list[dict[str, LoadResult]]
     publication_ms: list[float]
     redirects_received: int
@@ -56,21 +66,18 @@ def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
         servers = {EDGE: ready["demo_link"] + "?utm_source=bench&n=1", CONSTANT: constant_url}
         if nginx_url:
             servers[NGINX] = nginx_url
-        measured: list[dict[str, LoadResult]] = []
-        for number in range(rounds):
-            measured.append({})
-            for name, url in servers.items():
-                result = apply_load(url, seconds=seconds, connections=connections)
-                measured[-1][name] = result
-                _say(
-                    f"round {number + 1}  {name:<18} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:.2f} ms"
-                )
+        with paused(ready["processes"]["flusher"]):
+            measured = [
+                _run_round(number, servers, seconds=seconds, connections=connections)
+                for number in range(1, rounds + 1)
+            ]
         landed = _await_landed(ready["edge_url"])
         results = EdgeResults(
             environment=read_environment(),
             command=f"./switchyard bench edge --seconds {seconds} --rounds {rounds}"
             f" --connections {connections}",
             connections=connections,
+            load_generator=load_generator(),
             rounds=measured,
             publication_ms=_measure_publication(ready),
             redirects_received=landed["served"],
@@ -80,6 +87,16 @@ def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
     (RESULTS / "edge.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
     report.write_text(render_report(RESULTS))
     _say(f"\n{report.read_text()}")
+
+
+def _run_round(
+    number: int, servers: dict[str, str], *, seconds: int, connections: int
+) -> dict[str, LoadResult]:
+    results = {}
+    for name, url in servers.items():
+        results[name] = result = apply_load(url, seconds=seconds, connections=connections)
+        _say(f"round {number}  {name:<18} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:.2f} ms")
+    return results
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from control_plane.db.migrate import migrate
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey, RunningServer, make_server_folder
 from edge.contract import redis_keys
 from edge.contract.events import FRAME_HEADER, Chunk, Click, Reason, chunk_fields, encode_event
-from loadtests.bench_stack import CORES, start_pinned, stop
+from loadtests.bench_stack import CHECKOUT, CORES, start_pinned, stop
 from loadtests.environment import Environment, read_environment
 from loadtests.load_client import USER_AGENT
 from loadtests.report import render_report
@@ -115,7 +115,7 @@ def _start_flusher(database_url: str, redis_url: str) -> subprocess.Popen[bytes]
         "SWITCHYARD_REDIS_URL": redis_url,
         "SWITCHYARD_JWT_SECRET": secrets.token_hex(32),
     }
-    return start_pinned([sys.executable, "-m", "deploy.cli", "flusher"], set(CORES), env=environment)
+    return start_pinned([str(CHECKOUT / "switchyard"), "flusher"], set(CORES), env=environment)
 
 
 async def _fill(redis: Redis, events: int) -> None:

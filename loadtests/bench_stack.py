@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadtests.load_client import LoadResult
+from loadtests.load_client import REQUEST_HEADERS, LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def running_stack() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="switchyard-bench-") as home:
         Path(home).chmod(0o711)
         data = Path(home) / "data"
-        command = [sys.executable, "-m", "deploy.cli", "up", "--data-dir", str(data)]
+        command = [str(CHECKOUT / "switchyard"), "up", "--data-dir", str(data)]
         log = (Path(home) / "up.log").open("w+")
         stack = start_pinned(
             [*command, "--api-port", "0", "--edge-port", "0"], OTHER_CORES, stdout=log, stderr=log
@@ -85,12 +86,46 @@ def _await_ready(stack: subprocess.Popen[Any], path: Path, log: Path) -> dict[st
     return ready
 
 
+def load_generator() -> str:
+    """Name what makes the load: wrk where it is installed, else our own client, which is slower."""
+    return "wrk" if shutil.which("wrk") else "loadtests/load_client.py"
+
+
 def apply_load(url: str, *, seconds: float, connections: int, warmup_s: float = 1.0) -> LoadResult:
     """Put a server under load from another core."""
-    command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
-    command += ["--connections", str(connections), "--warmup", str(warmup_s)]
+    if load_generator() == "wrk":
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            "-s",
+            str(CHECKOUT / "loadtests" / "wrk_report.lua"),
+            url,
+        ]
+        headers = REQUEST_HEADERS.strip().split("\r\n")
+        _run_client([*command, f"-d{max(1, round(warmup_s))}s", "--", *headers], warmup_s)
+        output = _run_client([*command, f"-d{round(seconds)}s", "--", *headers], seconds)
+    else:
+        command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
+        output = _run_client(
+            [*command, "--connections", str(connections), "--warmup", str(warmup_s)], seconds
+        )
+    return msgspec.json.decode(output.splitlines()[-1], type=LoadResult)
+
+
+def _run_client(command: list[str], seconds: float) -> bytes:
     client = start_pinned(command, OTHER_CORES, stdout=subprocess.PIPE)
-    output, _nothing = client.communicate(timeout=seconds + warmup_s + 30)
+    output, _nothing = client.communicate(timeout=seconds + 30)
     if client.returncode != 0:
-        raise RuntimeError(f"the load client ended with {client.returncode}")
-    return msgspec.json.decode(output, type=LoadResult)
+        raise RuntimeError(f"{command[0]} ended with {client.returncode}")
+    return bytes(output)
+
+
+@contextlib.contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Keep a process from running for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

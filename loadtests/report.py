@@ -34,8 +34,8 @@ def _render_edge(results: dict[str, Any]) -> str:
     lines = [
         f"## Redirects on one core\n\n{_render_environment(results)}",
         (
-            f"Server on one core, load and everything else on the rest; {results['connections']} connections,"
-            f" closed loop, {len(rounds)} rounds in turns, medians.\n"
+            f"Server on one core, load ({results['load_generator']}) and Redis on the rest;"
+            f" {results['connections']} connections, closed loop, {len(rounds)} rounds in turns, medians.\n"
         ),
         "| server | requests/s | p50 ms | p99 ms | p99.9 ms | edge / this |",
         "|---|---:|---:|---:|---:|---:|",
