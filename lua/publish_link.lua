@@ -1,7 +1,7 @@
 -- Write a link's record, unless a newer one is there.
 --
 -- KEYS[1]  string  the link's key (redis_keys.link)
--- ARGV[1]  integer the record's version, 0 to 10^16 - 1
+-- ARGV[1]  integer the record's version, 0 to 2^53 (9 * 10^15), which Lua's numbers hold exactly
 -- ARGV[2]  bytes   the key's new value: the version as 16 digits, then the record
 --
 -- Result: 1 when it was written, 0 when a newer version is there. The same version is written

@@ -41,11 +41,11 @@ class MigrationError(Exception):
     """The database cannot be brought to the schema of this code; nothing was changed."""
 
 
-class SchemaTooNew(MigrationError):
+class SchemaTooNew(MigrationError):  # noqa: N818  named for what happened
     """The database has migrations that this code does not know."""
 
 
-class MigrationChanged(MigrationError):
+class MigrationChanged(MigrationError):  # noqa: N818  named for what happened
     """A migration is no longer what was applied."""
 
 
