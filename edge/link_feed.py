@@ -17,11 +17,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import structlog
 
 from edge.contract import redis_keys
-from edge.contract.link_record import decode_link
+from edge.contract.link_record import BadLinkError, decode_link
 from edge.redis_client import REDIS_FAULTS, open_redis
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class LinkFeed:
 def _read_record(slug: str, value: bytes) -> LinkRecord:
     try:
         return decode_link(value)
-    except msgspec.MsgspecError as error:
+    except BadLinkError as error:
         log.exception("link_record_unreadable", slug=slug)
         raise LinksUnavailableError("the link's record cannot be read") from error
 

@@ -111,7 +111,7 @@ def decode_event(payload: bytes | memoryview) -> Event:
     """Decode one event. Raises BadChunkError when the bytes are not a known event."""
     try:
         return _decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadChunkError(f"not a known event: {error}") from error
 
 

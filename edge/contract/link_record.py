@@ -64,6 +64,10 @@ class LinkRecord(msgspec.Struct, array_like=True, frozen=True):
     forward_query: bool
 
 
+class BadLinkError(ValueError):
+    """The value of a link's key that cannot be read; the message says why."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LinkRecord).decode
 
@@ -74,5 +78,8 @@ def encode_link(record: LinkRecord) -> bytes:
 
 
 def decode_link(value: bytes) -> LinkRecord:
-    """Decode the value of a link's Redis key. Raises msgspec.MsgspecError when it is not one."""
-    return _decode(memoryview(value)[VERSION_DIGITS:])
+    """Decode the value of a link's Redis key. Raises BadLinkError when it is not one."""
+    try:
+        return _decode(memoryview(value)[VERSION_DIGITS:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLinkError(f"not a link's record: {error}") from error

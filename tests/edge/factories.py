@@ -1,0 +1,68 @@
+"""Clicks and links as the tests of the edge need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uuid_utils
+
+from edge.contract import redis_keys
+from edge.contract.events import Click, Reason
+from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant, encode_link
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+TENANT = bytes(15) + b"\1"
+LINK = bytes(15) + b"\2"
+
+
+def make_click(**changes: object) -> Click:
+    facts: dict[str, object] = {
+        "id": uuid_utils.uuid7().bytes,
+        "tenant_id": TENANT,
+        "link_id": LINK,
+        "variant_id": bytes(15) + b"\3",
+        "link_version": 4,
+        "reason": Reason.WEIGHT,
+        "ip": "198.51.100.77",
+        "country": "BR",
+        "referrer": "https://news.example/story",
+        "user_agent": "Mozilla/5.0 Firefox/140.0",
+        "query": "utm_source=mail",
+    }
+    return Click(**facts | changes)  # type: ignore[arg-type]  # a test's own keywords
+
+
+def make_variant(number: int, weight: int, url: str | None = None) -> Variant:
+    return Variant(bytes([number]) * 16, f"v{number}", url or f"https://v{number}.example/", weight)
+
+
+def make_link(**changes: object) -> LinkRecord:
+    facts: dict[str, object] = {
+        "tenant_id": TENANT,
+        "link_id": LINK,
+        "slug": "summer",
+        "version": 1,
+        "state": LinkState.ACTIVE,
+        "variants": (make_variant(1, 50), make_variant(2, 50)),
+        "geo_rules": {},
+        "geo_default": None,
+        "winner": None,
+        "stickiness": Stickiness.NONE,
+        "forward_query": True,
+    }
+    return LinkRecord(**facts | changes)  # type: ignore[arg-type]  # a test's own keywords
+
+
+async def publish(redis: Redis, *links: LinkRecord) -> None:
+    """Write links and announce them, as the publisher does."""
+    for link in links:
+        await redis.set(redis_keys.link(link.slug), encode_link(link))
+        await redis.xadd(redis_keys.link_changes(), {"s": link.slug, "v": link.version})
+
+
+async def declare_ready(redis: Redis, epoch: str = "1") -> None:
+    """Say that every link is in Redis, as the end of a resync does."""
+    info = await redis.info("server")
+    await redis.set(redis_keys.links_ready(), f"{info['run_id']}:{epoch}")

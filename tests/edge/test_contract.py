@@ -1,0 +1,222 @@
+"""The bytes that edges and flushers of different versions exchange: changed only by appending."""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.contract import redis_keys
+from edge.contract.events import (
+    FRAME_HEADER,
+    BadChunkError,
+    Chunk,
+    Click,
+    Reason,
+    chunk_fields,
+    decode_event,
+    encode_event,
+    read_chunk,
+    split_frames,
+)
+from edge.contract.link_record import (
+    BadLinkError,
+    LinkRecord,
+    LinkState,
+    Stickiness,
+    Variant,
+    decode_link,
+    encode_link,
+)
+
+CLICK = Click(
+    id=bytes(range(16)),
+    tenant_id=bytes(range(16, 32)),
+    link_id=bytes(range(32, 48)),
+    variant_id=bytes(range(48, 64)),
+    link_version=7,
+    reason=Reason.STICKY,
+    ip="198.51.100.7",
+    country="BR",
+    referrer="https://r.example/",
+    user_agent="Mozilla/5.0",
+    query="a=1&b=%C3%A9",
+    prefetch=True,
+)
+CLICK_BYTES = bytes.fromhex(
+    "9da163"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "c410101112131415161718191a1b1c1d1e1f"
+    "c410202122232425262728292a2b2c2d2e2f"
+    "c410303132333435363738393a3b3c3d3e3f"
+    "0705"
+    "ac3139382e35312e3130302e37"
+    "a24252"
+    "b268747470733a2f2f722e6578616d706c652f"
+    "ab4d6f7a696c6c612f352e30"
+    "ac613d3126623d254333254139"
+    "c3"
+)
+LINK = LinkRecord(
+    tenant_id=bytes(range(16)),
+    link_id=bytes(range(16, 32)),
+    slug="summer",
+    version=42,
+    state=LinkState.ACTIVE,
+    variants=(
+        Variant(bytes(range(32, 48)), "a", "https://a.example/{click_id}", 70),
+        Variant(bytes(range(48, 64)), "b", "https://b.example/", 30),
+    ),
+    geo_rules={"BR": 1},
+    geo_default=0,
+    winner=None,
+    stickiness=Stickiness.COOKIE,
+    forward_query=True,
+)
+LINK_BYTES = bytes.fromhex(
+    "30303030303030303030303030303432"
+    "9b"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "c410101112131415161718191a1b1c1d1e1f"
+    "a673756d6d6572"
+    "2a01"
+    "92"
+    "94c410202122232425262728292a2b2c2d2e2fa161bc68747470733a2f2f612e6578616d706c652f7b636c69636b5f69647d46"
+    "94c410303132333435363738393a3b3c3d3e3fa162b268747470733a2f2f622e6578616d706c652f1e"
+    "81a2425201"
+    "00c001c3"
+)
+BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
+
+
+class TestClick:
+    def test_golden_bytes(self) -> None:
+        assert encode_event(CLICK) == CLICK_BYTES
+        assert decode_event(CLICK_BYTES) == CLICK
+
+    def test_bytes_from_before_the_defaulted_fields_still_decode(self) -> None:
+        old = b"\x9c" + CLICK_BYTES[1:-1]
+        assert decode_event(old) == msgspec.structs.replace(CLICK, prefetch=False)
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        assert decode_event(b"\x9e" + CLICK_BYTES[1:] + b"\xa3new") == CLICK
+
+    def test_reasons_keep_their_numbers(self) -> None:
+        assert {reason.name: reason.value for reason in Reason} == {
+            "WINNER": 1,
+            "GEO": 2,
+            "GEO_DEFAULT": 3,
+            "WEIGHT": 4,
+            "STICKY": 5,
+            "FINGERPRINT": 6,
+        }
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"",
+            b"\x00",
+            CLICK_BYTES[:-1],
+            CLICK_BYTES + b"\x00",
+            CLICK_BYTES.replace(b"\xa1c", b"\xa1?", 1),
+            CLICK_BYTES.replace(b"\xa2BR", b"\xa2\xff\xff"),
+            b"\x9d\xa1c\xc4\x0f" + bytes(15) + CLICK_BYTES[21:],
+            b"\xdc\x00\x0e" + CLICK_BYTES[1:] + b"\x91" * 100_000,
+        ],
+        ids=["empty", "int", "short", "long", "tag", "utf8", "id", "nested"],
+    )
+    def test_what_is_no_event_is_refused(self, payload: bytes) -> None:
+        with pytest.raises(BadChunkError):
+            decode_event(payload)
+
+    @given(st.binary(max_size=200))
+    def test_garbage_is_refused(self, payload: bytes) -> None:
+        with pytest.raises(BadChunkError):
+            decode_event(payload)
+
+
+class TestLinkRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_link(LINK) == LINK_BYTES
+        assert decode_link(LINK_BYTES) == LINK
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        newer = LINK_BYTES[:16] + b"\x9c" + LINK_BYTES[17:] + b"\xc3"
+        assert decode_link(newer) == LINK
+
+    def test_states_and_stickiness_keep_their_numbers(self) -> None:
+        assert [state.value for state in (LinkState.ACTIVE, LinkState.INACTIVE, LinkState.DELETED)] == [
+            1,
+            2,
+            3,
+        ]
+        assert [kind.value for kind in (Stickiness.NONE, Stickiness.COOKIE, Stickiness.FINGERPRINT)] == [
+            0,
+            1,
+            2,
+        ]
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadLinkError):
+            decode_link(value)
+
+
+class TestChunk:
+    def test_golden_fields(self) -> None:
+        chunk = Chunk("0" * 31 + "a", 5, 2, zlib.crc32(BODY), BODY)
+        fields = chunk_fields(chunk)
+        assert fields == {b"j": "0" * 31 + "a", b"s": 5, b"n": 2, b"c": 0x954FA3C4, b"b": BODY}
+        stored = {
+            name: value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()
+        }
+        assert read_chunk(stored) == chunk
+
+    @pytest.mark.parametrize("name", [b"j", b"s", b"n", b"c", b"b"])
+    def test_a_missing_field_is_refused(self, name: bytes) -> None:
+        fields = {b"j": b"0" * 32, b"s": b"1", b"n": b"1", b"c": b"0", b"b": b""}
+        read_chunk(fields)
+        del fields[name]
+        with pytest.raises(BadChunkError, match="lacks"):
+            read_chunk(fields)
+
+    @pytest.mark.parametrize(
+        "garbled", [{b"j": b"\xff"}, {b"s": b"x"}, {b"n": b""}, {b"c": b"1.5"}, {b"b": b"changed"}]
+    )
+    def test_a_garbled_field_is_refused(self, garbled: dict[bytes, bytes]) -> None:
+        fields = {b"j": b"0" * 32, b"s": b"1", b"n": b"1", b"c": b"0", b"b": b""}
+        with pytest.raises(BadChunkError):
+            read_chunk(fields | garbled)
+
+
+class TestFrames:
+    def test_golden_frames(self) -> None:
+        assert [bytes(payload) for payload in split_frames(BODY)] == [b"abc", b"\xff"]
+        assert FRAME_HEADER.size == 8
+
+    @pytest.mark.parametrize(
+        "body", [BODY[:-1], BODY[:5], BODY + b"\x00", bytes(8), b"\xff\xff\xff\xff" + bytes(100)]
+    )
+    def test_frames_that_do_not_fill_the_body_are_refused(self, body: bytes) -> None:
+        with pytest.raises(BadChunkError):
+            list(split_frames(body))
+
+    @given(st.lists(st.binary(min_size=1, max_size=50)))
+    def test_what_was_framed_comes_out(self, payloads: list[bytes]) -> None:
+        body = b"".join(FRAME_HEADER.pack(len(payload), 0) + payload for payload in payloads)
+        assert [bytes(payload) for payload in split_frames(body)] == payloads
+
+
+def test_redis_names_are_what_they_were() -> None:
+    assert redis_keys.FLUSHER_GROUP == "flusher"
+    assert redis_keys.link("summer") == "sy1:link:{summer}"
+    assert redis_keys.links_ready() == "sy1:links:ready"
+    assert redis_keys.links_resync() == "{sy1:links:ready}:resync"
+    assert redis_keys.link_changes() == "sy1:links:changes"
+    assert redis_keys.events() == "sy1:events"
+    assert redis_keys.dead_letters() == "sy1:events:dead"
+    assert redis_keys.landed("0a") == "sy1:landed:{0a}"
+    assert redis_keys.rate_limit("acme", 9) == "sy1:limit:{acme}:9"
