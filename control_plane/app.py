@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Server
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,6 +22,7 @@ from control_plane.dialects.envelope import CommonMethods, add_response_headers
 from control_plane.dialects.failures import answer_failure
 from control_plane.dialects.links import router as links
 from control_plane.dialects.links.documentation import build_components
+from control_plane.dialects.reference_page import ReferencePage
 from control_plane.dialects.services import Services
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.logs import configure_logs
@@ -81,7 +82,7 @@ def _document(settings: Settings) -> OpenAPIConfig:
         version="1.0.0",
         description="Create and manage smart links with A/B and geo variants, and read their clicks.",
         path=f"{links.PREFIX}/docs",
-        render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin()],
+        render_plugins=[ReferencePage(path="/"), JsonRenderPlugin()],
         servers=[Server(url=settings.api_url)],
         components=build_components(),
         use_handler_docstrings=True,

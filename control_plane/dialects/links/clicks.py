@@ -125,10 +125,10 @@ def read_span(query: ClickListQueryIn) -> tuple[Span, list[Fault]]:
         return EVER, faults
     if isinstance(query.end_date, str) and _BARE_DATE.fullmatch(query.end_date) and end < FAR_FUTURE:
         end += DAY - MILLISECOND
-    if query.start_date is not UNSET and start > end:
+    if UNSET not in {query.start_date, query.end_date} and start > end:
         faults.append(Fault("start_date", f"must not be after end_date {query.end_date}", query.start_date))
-    first = max(EPOCH, start + (EPOCH - start) % MILLISECOND)
-    until = min(FAR_FUTURE, end - (end - EPOCH) % MILLISECOND + MILLISECOND)
+    first = min(FAR_FUTURE, max(EPOCH, start + (EPOCH - start) % MILLISECOND))
+    until = min(FAR_FUTURE, end) if end >= FAR_FUTURE else end - (end - EPOCH) % MILLISECOND + MILLISECOND
     return Span(first, max(first, until)), faults
 
 

@@ -43,7 +43,7 @@ class RequestLimiter:
                 keys=[redis_keys.rate_limit(subject, hour)], args=[limit, COUNTER_TTL_S]
             )
         except RedisError as error:
-            _log.warning("rate limit not counted: Redis is away", error=str(error))
+            _log.warning("rate_limit_not_counted", error=str(error))
             return True, _status(limit, 0, hour)
         return bool(allowed), _status(limit, used, hour)
 
@@ -53,7 +53,7 @@ class RequestLimiter:
         try:
             used = int(await self._redis.get(redis_keys.rate_limit(subject, hour)) or 0)
         except RedisError as error:
-            _log.warning("rate limit not read: Redis is away", error=str(error))
+            _log.warning("rate_limit_not_read", error=str(error))
             used = 0
         return _status(limit, used, hour)
 

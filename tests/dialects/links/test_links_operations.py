@@ -123,7 +123,7 @@ class TestCreate:
 
     async def test_queues_the_publication(self, caller: Caller, pool: asyncpg.Pool) -> None:
         link = await create(caller)
-        row = await pool.fetchrow("SELECT tenant_id, link_id FROM link_outbox")
+        (row,) = await pool.fetch("SELECT tenant_id, link_id FROM link_outbox")
         assert (row["tenant_id"], str(row["link_id"])) == (caller.account.tenant_id, link["id"])
 
     async def test_draws_a_slug_without_look_alikes(self, caller: Caller) -> None:
@@ -294,7 +294,7 @@ class TestIdempotency:
 
     @pytest.mark.parametrize("key", ["", "with space", "x" * 256, "caf\u00e9"])
     async def test_malformed_keys_are_refused(self, caller: Caller, key: str) -> None:
-        headers = {"Idempotency-Key": key.encode("latin-1")}
+        headers = {b"Idempotency-Key": key.encode("latin-1")}
         response = await caller.api.post("/links", json=link_body(name=""), headers=headers)
         assert response.status_code == 422
         assert "Idempotency-Key must be 1 to 255 visible ASCII characters" in response.json()["detail"]
