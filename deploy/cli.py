@@ -262,32 +262,56 @@ def doctor(
     sys.exit(0 if report.ok else 1)
 
 
+_REPORT = CHECKOUT / "loadtests" / "REPORT.md"
+ReportFile = Annotated[
+    Path,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Markdown to write.",
+        show_default="loadtests/REPORT.md",
+        resolve_path=True,
+    ),
+]
+
+
 @bench.command("edge")
 def bench_edge(
     *,
     seconds: Annotated[int, typer.Option(min=1, help="Length of one timed run.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every server takes its turn.")] = 3,
     connections: Annotated[int, typer.Option(min=1, help="Connections that stay open.")] = 64,
-    report: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Markdown to write.", show_default="loadtests/REPORT.md", resolve_path=True
-        ),
-    ] = CHECKOUT / "loadtests" / "REPORT.md",
+    report: ReportFile = _REPORT,
 ) -> None:
     """Measure the edge against a constant 302 on the same server, and against nginx if installed.
 
     Prints requests per second, p50, p99 and p99.9 and the ratios, and how long a change of a
-    link takes to reach the edge.
+    link takes to reach the edge. Runs a stack of its own.
 
     For example:
 
         ./switchyard bench edge --seconds 10 --rounds 5
     """
-    from loadtests.bench_edge import main as run_bench
+    from loadtests.bench_edge import run
 
-    arguments = ["--seconds", str(seconds), "--rounds", str(rounds), "--connections", str(connections)]
-    sys.exit(run_bench([*arguments, "--report", str(report)]))
+    run(seconds=seconds, rounds=rounds, connections=connections, report=report)
+
+
+@bench.command("flusher")
+def bench_flusher(
+    *,
+    events: Annotated[int, typer.Option(min=1000, help="Events in the stream.")] = 1_000_000,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Measure how fast a flusher works off a backlog, and how much memory it takes for it.
+
+    For example:
+
+        ./switchyard bench flusher --events 200000
+    """
+    from loadtests.bench_flusher import run
+
+    run(events=events, report=report)
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,6 +46,11 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 logging_collector = off
+"""
+
+_LINUX_CONF: Final = """\
+# After a crash: one call for the whole file system instead of one for each file.
+recovery_init_sync_method = syncfs
 """
 
 _UNSAFE_CONF: Final = """\
@@ -92,8 +98,10 @@ class EmbeddedPostgres:
             raise StartFailed(
                 f"The database in {self._cluster} is of Postgres {version}; this build runs 18."
             )
-        conf = self._cluster / "postgresql.conf"
-        conf.write_text(_POSTGRES_CONF + ("" if self._durable else _UNSAFE_CONF))
+        conf = _POSTGRES_CONF
+        conf += _LINUX_CONF if sys.platform == "linux" else ""
+        conf += "" if self._durable else _UNSAFE_CONF
+        (self._cluster / "postgresql.conf").write_text(conf)
         self._clear_leftovers()
 
     def command(self) -> Command:

@@ -19,6 +19,7 @@ from control_plane.db.migrate import MigrationError, migrate
 from deploy import demo
 from deploy.data_folder import DataFolder, Ready
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey
+from deploy.http_probe import fetch
 from deploy.process import StartFailed, choose_port, is_port_free
 from deploy.servers import await_postgres, await_redis
 from deploy.services import HttpService, PipelineService, ServerService
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 PORT_FREED_S: Final = 3.0
 """How long a port may stay taken by the dying processes of a stack that was killed."""
+
+PUBLISHED_S: Final = 20.0
+"""How long a link may take from the API to the edge; it takes a quarter of a second."""
 
 STREAM_DRAIN_S: Final = 30.0
 """How long the flusher may work off the stream before it is stopped; the rest waits in the journals."""
@@ -174,6 +178,7 @@ class LocalStack:
         self._say("Starting publisher, flusher, jobs, API and edge.")
         await asyncio.gather(*(self._supervisor.start(service) for service in self._describe_roles()))
         demo_account = await self._find_demo()
+        await self._await_published(demo_account)
         self._ready = self._describe(demo_account)
         self._write_ready()
         return demo_account
@@ -206,6 +211,15 @@ class LocalStack:
             )
             self._folder.write_demo(known)
         return known
+
+    async def _await_published(self, demo_account: Demo) -> None:
+        """Wait until the demo link redirects. HEAD: it is never counted. Raises StartFailed."""
+        url = f"{self._edge_url}/{demo_account.slug}"
+        deadline = time.monotonic() + PUBLISHED_S
+        while (answer := await fetch(url, method="HEAD")).status != 302:  # noqa: PLR2004
+            if time.monotonic() > deadline:
+                raise StartFailed(f"The demo link {url} answers {answer.status} instead of 302.")
+            await asyncio.sleep(0.05)
 
     @property
     def _jwt_issuer(self) -> str:

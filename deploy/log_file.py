@@ -14,7 +14,14 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 ALARMS_PER_READ: Final = 3
 """Lines shown at a time; the rest can be read in the file."""
 
-_ALARM = re.compile(rb"\b(error|critical|exception|fatal|panic)\b", re.IGNORECASE)
+_ALARM = re.compile(
+    rb"""\[(?:error|critical)\ *\]|"level":\ ?"(?:error|critical)"  # our processes
+    |^Traceback\                                                  # anything in Python
+    |\[ERROR\]                                                    # the HTTP server
+    |PANIC:|FATAL:\ \ (?!the\ database\ system\ is|terminating)    # Postgres, but for "starting up"
+    """,
+    re.VERBOSE,
+)
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 
 

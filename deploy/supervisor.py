@@ -136,6 +136,8 @@ class Supervisor:
             name, end = running.service.name, _describe_end(running.process)
             pause = f" in {delay_s:.1f} s" if delay_s else ""
             self._say(f"{name} ended ({end}); starting it again{pause}.")
+            if running.process.returncode > 0:
+                self._say(running.log.tail(lines=3))
             await asyncio.sleep(delay_s)
             delay_s = min(max(FIRST_DELAY_S, delay_s * 2), LONGEST_DELAY_S)
             try:
