@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 VERSION_DIGITS: Final = 16
-"""Enough for any version below 10^16, which a Lua number still holds exactly."""
+"""Enough for any version that a Lua number holds exactly (below 2^53)."""
 
 
 class LinkState(enum.IntEnum):
