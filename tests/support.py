@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from deploy.process import choose_port
 
@@ -20,9 +20,13 @@ def free_port() -> int:
     return choose_port()
 
 
+@overload
 async def eventually(
-    predicate: Callable[[], Awaitable[T] | T], timeout_s: float = 10, every_s: float = 0.02
-) -> T:
+    predicate: Callable[[], Awaitable[T]], timeout_s: float = 10, every_s: float = 0.02
+) -> T: ...
+@overload
+async def eventually(predicate: Callable[[], T], timeout_s: float = 10, every_s: float = 0.02) -> T: ...
+async def eventually(predicate: Callable[[], object], timeout_s: float = 10, every_s: float = 0.02) -> object:
     """Wait until `predicate` (plain or async) gives something true, and give that back.
 
     Raises AssertionError with the last answer when it takes longer than `timeout_s`.
@@ -30,11 +34,11 @@ async def eventually(
     deadline = time.monotonic() + timeout_s
     while True:
         answer = predicate()
-        result: T = await answer if inspect.isawaitable(answer) else answer
-        if result:
-            return result
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
         if time.monotonic() > deadline:
-            raise AssertionError(
-                f"still {result!r} after {timeout_s} s: {inspect.getsource(predicate).strip()}"
-            )
+            waited_for = inspect.getsource(predicate).strip()
+            raise AssertionError(f"still {answer!r} after {timeout_s} s: {waited_for}")
         await asyncio.sleep(every_s)
