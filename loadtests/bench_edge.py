@@ -29,6 +29,7 @@ from loadtests.bench_stack import (
     apply_load,
     load_generator,
     paused,
+    pin,
     running_stack,
     start_pinned,
     stop,
@@ -62,7 +63,9 @@ class EdgeResults(msgspec.Struct, frozen=True):
 
 def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
     """Measure, print, and render the report. Raises RuntimeError when a server does not start."""
-    with running_stack() as ready, _constant_server() as constant_url, _nginx() as nginx_url:
+    with running_stack() as ready_file, _constant_server() as constant_url, _nginx() as nginx_url:
+        ready = json.loads(ready_file.read_text())
+        pin(ready["processes"]["edge-1"], SERVER_CORES)
         servers = {EDGE: ready["demo_link"] + "?utm_source=bench&n=1", CONSTANT: constant_url}
         if nginx_url:
             servers[NGINX] = nginx_url

@@ -7,7 +7,6 @@ On a machine with one core nothing is pinned, and the figures say little.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -57,8 +56,8 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[dict[str, Any]]:
-    """Run `./switchyard up` on a data folder of its own; give its ready.json."""
+def running_stack() -> Iterator[Path]:
+    """Run `./switchyard up` on a data folder of its own; give the path of its ready.json."""
     with tempfile.TemporaryDirectory(prefix="switchyard-bench-") as home:
         Path(home).chmod(0o711)
         data = Path(home) / "data"
@@ -68,22 +67,19 @@ def running_stack() -> Iterator[dict[str, Any]]:
             [*command, "--api-port", "0", "--edge-port", "0"], OTHER_CORES, stdout=log, stderr=log
         )
         try:
-            ready = _await_ready(stack, data / "ready.json", Path(log.name))
-            pin(ready["processes"]["edge-1"], SERVER_CORES)
-            yield ready
+            _await_ready(stack, data / "ready.json", Path(log.name))
+            yield data / "ready.json"
         finally:
             stop(stack)
             log.close()
 
 
-def _await_ready(stack: subprocess.Popen[Any], path: Path, log: Path) -> dict[str, Any]:
+def _await_ready(stack: subprocess.Popen[Any], path: Path, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while not path.exists():
         if stack.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the stack did not start:\n{log.read_text()}")
         time.sleep(0.05)
-    ready: dict[str, Any] = json.loads(path.read_text())
-    return ready
 
 
 def load_generator() -> str:
