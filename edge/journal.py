@@ -2,17 +2,8 @@
 
 A journal is a folder: `lock` (held with flock by its owner, so that the kernel tells when the
 owner is dead), `counters` (counters.py) and segments `00000001.seg`, `00000002.seg`, …
-
-A segment is a file of fixed size, reserved on disk and mapped into memory::
-
-    header   magic, the sequence that the next chunk will have, events before this segment
-    frames   one per event (edge/contract/events.py), check = xxh3-64 of the payload, low 32 bits
-    marks    a frame whose length is MARK: a chunk ends here; sequence and events so far
-    zeros    nothing written yet
-
-`append` copies the payload first and writes the frame's header last, so a process that dies
-leaves a whole record or none. The mapping belongs to the page cache: what was appended survives
-`kill -9`. Against a power cut the checks find what was written in part.
+(segment.py). They are mapped into memory, and the mapping belongs to the page cache: what was
+appended survives `kill -9`.
 
 A chunk is what lies between two marks. Its boundaries are in the file, so that whoever ships it,
 and however often, (journal id, sequence) always means the same events. The journal keeps a chunk
@@ -21,10 +12,11 @@ until it has landed; a segment whose chunks have all landed is deleted.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import fcntl
-import mmap
 import os
+import shutil
 import struct
 import zlib
 from collections import deque
@@ -33,25 +25,30 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from edge.contract.events import FRAME_HEADER, Chunk, decode_event
+from edge.contract.events import FRAME_HEADER, BadChunkError, Chunk, decode_event
 from edge.counters import Counter, Counters
+from edge.segment import (
+    MARK,
+    MARK_BODY,
+    MARK_SIZE,
+    SEGMENT_HEADER,
+    SEGMENT_NAME,
+    SMALLEST_CHUNK,
+    check_of,
+    create_segment,
+    map_segment,
+    read_segment,
+)
 
 if TYPE_CHECKING:
+    import mmap
     from pathlib import Path
 
-SEGMENT_HEADER: Final = struct.Struct("<8sQQ")
-SEGMENT_MAGIC: Final = b"SYJRNL01"
-MARK: Final = 0xFFFF_FFFF
-"""In place of a frame's length: the end of a chunk."""
-MARK_BODY: Final = struct.Struct("<QQ")
-"""(sequence of the chunk that ends here, events in the journal up to here)."""
-MARK_SIZE: Final = FRAME_HEADER.size + MARK_BODY.size
 CHUNK_BYTES: Final = 256 * 1024
 """A chunk is cut at this size at the latest, so that no stream entry is larger."""
 
 _HEADER_SIZE = FRAME_HEADER.size
 _write_header = FRAME_HEADER.pack_into
-_LOW_32 = 0xFFFF_FFFF
 
 
 class JournalFullError(Exception):
@@ -64,15 +61,22 @@ class Room(Protocol):
     def allows(self, more_bytes: int) -> bool:
         """Tell whether `more_bytes` still fit into the budget."""
 
+    def refuse_for_now(self) -> None:
+        """Say no for a moment: the disk itself is full, and asking it each time is dear."""
+
 
 class Cut(msgspec.Struct, gc=False):
-    """Where a chunk lies. `start` and `end`: bytes in its segment, without the mark."""
+    """Where a chunk lies. `start` and `end`: bytes in its segment, without the mark.
+
+    `events_until`: events of the journal up to its end.
+    """
 
     sequence: int
     segment: int
     start: int
     end: int
     events: int
+    events_until: int
     entry_id: bytes = b""
     """Id of the stream entry that carries it; empty while it is not shipped."""
 
@@ -101,6 +105,7 @@ class Journal:
         self._start = self._position = self._limit = 0
         self._map: mmap.mmap | None = None
         self._cut_events = 0
+        self._synced_until = 0
 
     # --- opening -----------------------------------------------------------------------------
 
@@ -113,6 +118,8 @@ class Journal:
         try:
             journal = cls(folder, segment_bytes=segment_bytes, room=room)
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
             raise JournalFullError(f"no room for a journal in {folder}: {error.strerror}") from error
         journal._lock = lock
         with contextlib.suppress(JournalFullError):
@@ -122,63 +129,57 @@ class Journal:
 
     @classmethod
     def adopt(cls, folder: Path) -> Journal | None:
-        """Take over the journal of a dead worker; None when its owner lives.
+        """Take over the journal of a dead worker; None when its owner lives. Raises OSError.
 
         What the owner had not cut becomes the last chunk. All chunks count as not shipped.
         """
         lock = _take_lock(folder)
         if lock is None:
             return None
-        journal = cls(folder, segment_bytes=0, room=None)
+        try:
+            journal = cls(folder, segment_bytes=0, room=None)
+            unreadable_bytes = 0
+            for path in sorted(folder.glob(SEGMENT_NAME)):
+                unreadable_bytes += journal._recover(path, unreadable_bytes)
+        except BaseException:
+            os.close(lock)
+            raise
         journal._lock = lock
-        for path in sorted(folder.glob("*.seg")):
-            journal._recover(path)
-        if journal._map is not None and journal._events > journal._cut_events:
-            journal.cut()
-        journal.counters.values[Counter.JOURNALED] = max(
-            journal._events, journal.counters.values[Counter.JOURNALED]
-        )
+        journal._events = journal._cut_events
+        values = journal.counters.values
+        values[Counter.JOURNALED] = max(journal._events, values[Counter.JOURNALED])
         return journal
 
-    def _recover(self, path: Path) -> None:
-        """Read one segment's chunks, and stop at its first record that is not whole."""
-        if path.stat().st_size < SEGMENT_HEADER.size:
-            return
-        with path.open("r+b") as file:
-            segment = mmap.mmap(file.fileno(), 0)
-        magic, sequence, events = SEGMENT_HEADER.unpack_from(segment)
-        if magic != SEGMENT_MAGIC:
-            if magic != bytes(len(magic)):
-                self._report_damage(f"{path.name}: not a journal segment")
-            segment.close()
-            return
-        self._finish_segment()
-        self._current = int(path.stem)
-        self._segments[self._current] = self._map = segment
-        self._sequence, self._events, self._cut_events = sequence, events, events
-        self._start = self._position = SEGMENT_HEADER.size
-        self._limit = len(segment) - MARK_SIZE
-        self._scan(segment, path.name)
+    def _recover(self, path: Path, unreadable_bytes: int) -> int:
+        """Book one segment's chunks. Give its size when it cannot be read at all, else 0.
 
-    def _scan(self, segment: mmap.mmap, name: str) -> None:
-        while self._position + _HEADER_SIZE <= len(segment):
-            length, check = FRAME_HEADER.unpack_from(segment, self._position)
-            if length == 0:
-                return
-            is_mark = length == MARK
-            start = self._position + _HEADER_SIZE
-            end = start + (MARK_BODY.size if is_mark else length)
-            payload = segment[start:end]
-            if end > len(segment) or xxh3_64_intdigest(payload) & _LOW_32 != check:
-                self._report_damage(f"{name}: cut at byte {self._position}, the record there is not whole")
-                # What follows the damage must not be read as records later.
-                segment[self._position : self._position + _HEADER_SIZE] = bytes(_HEADER_SIZE)
-                return
-            if is_mark:
-                self._note_cut(end)
-            else:
-                self._events += 1
-                self._position = end
+        `unreadable_bytes`: size of the segments before that could not be read.
+        """
+        segment = map_segment(path)
+        if segment is None:
+            return 0
+        contents = read_segment(segment)
+        if contents is None:
+            self._report_damage(f"{path.name}: not a journal segment")
+            size = len(segment)
+            segment.close()
+            return size
+        if not self._segments:
+            self._cut_events = contents.events_before
+            self._sequence = max(1, contents.first_sequence - unreadable_bytes // SMALLEST_CHUNK)
+        self._current = int(path.stem)
+        self._segments[self._current] = segment
+        # Chunks that damage swallowed land as empty ones: behind a gap nothing would ever count as landed.
+        while self._sequence < contents.first_sequence:
+            self._book(SEGMENT_HEADER.size, SEGMENT_HEADER.size, 0)
+        for chunk in contents.chunks:
+            self._book(*chunk)
+        if contents.damaged_at is not None:
+            at = contents.damaged_at
+            self._report_damage(f"{path.name}: cut at byte {at}, the record there is not whole")
+            end = min(at + _HEADER_SIZE, len(segment))
+            segment[at:end] = bytes(end - at)  # so that it is reported once
+        return 0
 
     def _report_damage(self, what: str) -> None:
         self.damage.append(what)
@@ -197,7 +198,7 @@ class Journal:
         assert segment is not None
         segment[start:end] = payload
         # The header last: with it the record exists.
-        _write_header(segment, start - _HEADER_SIZE, len(payload), xxh3_64_intdigest(payload) & _LOW_32)
+        _write_header(segment, start - _HEADER_SIZE, len(payload), xxh3_64_intdigest(payload) & 0xFFFF_FFFF)
         self._position = end
         self._events += 1
 
@@ -217,52 +218,58 @@ class Journal:
         if self._events == self._cut_events:
             return False
         assert self._map is not None
-        body = MARK_BODY.pack(self._sequence, self._events)
-        start = self._position + _HEADER_SIZE
+        body = MARK_BODY.pack(self._sequence)
+        end = self._position
+        start = end + _HEADER_SIZE
         self._map[start : start + MARK_BODY.size] = body
-        _write_header(self._map, self._position, MARK, xxh3_64_intdigest(body) & _LOW_32)
-        self._note_cut(start + MARK_BODY.size)
+        _write_header(self._map, end, MARK, check_of(body))
+        self._book(self._start, end, self._events - self._cut_events)
+        self._begin_chunk(end + MARK_SIZE)
         self.counters.values[Counter.JOURNALED] = self._events
         return True
 
-    def _note_cut(self, after_mark: int) -> None:
-        """Book the chunk from `_start` to `_position`, whose mark ends at `after_mark`."""
-        self.unshipped.append(
-            Cut(self._sequence, self._current, self._start, self._position, self._events - self._cut_events)
-        )
+    def _book(self, start: int, end: int, events: int) -> None:
+        self._cut_events += events
+        self.unshipped.append(Cut(self._sequence, self._current, start, end, events, self._cut_events))
         self._sequence += 1
-        self._cut_events = self._events
-        self._start = self._position = after_mark
+
+    def _begin_chunk(self, position: int) -> None:
         assert self._map is not None
-        self._limit = min(self._start + CHUNK_BYTES, len(self._map) - MARK_SIZE)
+        self._start = self._position = position
+        self._limit = min(position + CHUNK_BYTES, len(self._map) - MARK_SIZE)
 
     def _open_next_segment(self) -> None:
+        """Go to a new segment; the current one has been cut. Raises JournalFullError."""
+        # First, because a full budget may consist of what has landed.
+        self._drop_landed_segments(keep_current=False)
         if self._room is None or not self._room.allows(self._segment_bytes):
             raise JournalFullError("the journal's budget is used up")
-        path = self.folder / f"{self._current + 1:08d}.seg"
         try:
-            segment = _reserve(path, self._segment_bytes)
+            segment = create_segment(
+                self.folder / f"{self._current + 1:08d}.seg",
+                size=self._segment_bytes,
+                first_sequence=self._sequence,
+                events_before=self._events,
+            )
         except OSError as error:
-            path.unlink(missing_ok=True)
+            self._room.refuse_for_now()
             raise JournalFullError(f"no room for a journal segment: {error.strerror}") from error
-        SEGMENT_HEADER.pack_into(segment, 0, SEGMENT_MAGIC, self._sequence, self._events)
-        self._finish_segment()
         self._current += 1
         self._segments[self._current] = self._map = segment
-        self._start = self._position = SEGMENT_HEADER.size
-        self._limit = min(self._start + CHUNK_BYTES, len(segment) - MARK_SIZE)
-
-    def _finish_segment(self) -> None:
-        """Leave the current segment: what stands in it uncut becomes a chunk of its own."""
-        if self._map is not None:
-            self.cut()
-            self._drop_landed_segments(keep_current=False)
+        self._begin_chunk(SEGMENT_HEADER.size)
 
     def sync(self) -> None:
-        """Force what was appended onto the disk. Blocks; may run in a thread."""
-        for segment in list(self._segments.values()):
-            with contextlib.suppress(ValueError):  # landed and closed meanwhile
-                segment.flush()
+        """Force what was appended onto the disk. Blocks without holding the GIL: run it in a thread.
+
+        Raises OSError.
+        """
+        current = self._current
+        for number in range(self._synced_until, current + 1):
+            with contextlib.suppress(FileNotFoundError):  # landed and deleted, or none yet
+                _sync_file(self.folder / f"{number:08d}.seg")
+        if current != self._synced_until:
+            _sync_file(self.folder)
+            self._synced_until = current
 
     # --- shipping ----------------------------------------------------------------------------
 
@@ -276,11 +283,10 @@ class Journal:
         assert self.unshipped[0] is cut
         self.unshipped.popleft()
         cut.entry_id = entry_id
-        self.in_flight.append(cut)
+        bisect.insort(self.in_flight, cut, key=_by_sequence)
         self.in_flight_bytes += cut.end - cut.start
-        self.counters.values[Counter.SHIPPED] = max(
-            self.counters.values[Counter.SHIPPED], self._events_until(cut)
-        )
+        values = self.counters.values
+        values[Counter.SHIPPED] = max(values[Counter.SHIPPED], cut.events_until)
 
     def ship_again(self, lost: set[int]) -> None:
         """Put the chunks with these sequences, which the stream has lost, back in line."""
@@ -297,7 +303,7 @@ class Journal:
         for queue in (self.in_flight, self.unshipped):
             while queue and queue[0].sequence <= sequence:
                 cut = queue.popleft()
-                landed = max(landed, self._events_until(cut))
+                landed = max(landed, cut.events_until)
                 if cut.entry_id:
                     self.in_flight_bytes -= cut.end - cut.start
         if landed:
@@ -306,19 +312,16 @@ class Journal:
             values[Counter.SHIPPED] = max(values[Counter.SHIPPED], landed)
             self._drop_landed_segments(keep_current=True)
 
-    def _events_until(self, cut: Cut) -> int:
-        """Count the journal's events up to the end of `cut`, which its mark says."""
-        segment = self._segments[cut.segment]
-        _sequence, events = MARK_BODY.unpack_from(segment, cut.end + _HEADER_SIZE)
-        return int(events)
-
     def _drop_landed_segments(self, *, keep_current: bool) -> None:
         needed = {queue[0].segment for queue in (self.in_flight, self.unshipped) if queue}
         if keep_current:
             needed.add(self._current)
         oldest = min(needed, default=self._current + 1)
         for number in [number for number in self._segments if number < oldest]:
-            self._segments.pop(number).close()
+            segment = self._segments.pop(number)
+            if segment is self._map:
+                self._map, self._limit = None, 0
+            segment.close()
             (self.folder / f"{number:08d}.seg").unlink(missing_ok=True)
 
     @property
@@ -327,19 +330,21 @@ class Journal:
         return self._events > self._cut_events
 
     def oldest_event_id(self) -> bytes:
-        """Give the id of the oldest event that has not landed; empty when all have."""
-        cut = min(
-            (queue[0] for queue in (self.in_flight, self.unshipped) if queue), key=_by_sequence, default=None
-        )
-        if cut is not None:
+        """Give the id of the oldest event that has not landed; empty when all have, or it is unreadable."""
+        heads = [queue[0] for queue in (self.in_flight, self.unshipped) if queue]
+        if heads:
+            cut = min(heads, key=_by_sequence)
             segment, start = self._segments[cut.segment], cut.start
         elif self.has_uncut_events and self._map is not None:
             segment, start = self._map, self._start
         else:
             return b""
-        length, _check = FRAME_HEADER.unpack_from(segment, start)
-        start += _HEADER_SIZE
-        return decode_event(segment[start : start + length]).id
+        try:
+            length, _check = FRAME_HEADER.unpack_from(segment, start)
+            start += _HEADER_SIZE
+            return decode_event(segment[start : start + length]).id
+        except (BadChunkError, struct.error):
+            return b""
 
     @property
     def is_empty(self) -> bool:
@@ -375,14 +380,9 @@ def _take_lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _reserve(path: Path, size: int) -> mmap.mmap:
-    """Make a file of `size` zero bytes that are really on the disk, and map it.
-
-    Without the reservation, a full disk would kill the process at the first write to a page.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.posix_fallocate(descriptor, 0, size)
-        return mmap.mmap(descriptor, size)
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)

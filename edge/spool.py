@@ -12,9 +12,11 @@ import fcntl
 import os
 import shutil
 import time
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 import uuid_utils
 
 from edge.counters import OLDEST_UNLANDED_MS, Counter, Counters
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+log = structlog.get_logger()
+
+_DOOMED = ".doomed"
+"""Suffix of a retired journal's folder while it is being deleted."""
 _ROOM_TTL_S = 0.1
 """How long a "no room" is believed before the folder is measured again."""
 
@@ -33,6 +39,10 @@ class _Totals(msgspec.Struct):
 
     last: str = ""
     values: list[int] = msgspec.field(default_factory=lambda: [0] * len(Counter))
+
+    def add(self, counted: list[int]) -> None:
+        """Add a journal's counters; a version with more or fewer of them may have written ours."""
+        self.values = [a + b for a, b in zip_longest(self.values, counted, fillvalue=0)]
 
 
 class SpoolState(msgspec.Struct, frozen=True):
@@ -64,10 +74,15 @@ class Spool:
         """Take over every journal whose owner is dead. Reads them whole: run it in a thread."""
         adopted = []
         for folder in self._journal_folders():
-            with contextlib.suppress(FileNotFoundError):  # another worker retired it just now
+            try:
                 journal = Journal.adopt(folder)
-                if journal is not None:
-                    adopted.append(journal)
+            except FileNotFoundError:  # another worker retired it just now
+                continue
+            except OSError as error:
+                log.warning("journal_not_adopted", journal=folder.name, error=str(error))
+                continue
+            if journal is not None:
+                adopted.append(journal)
         return adopted
 
     def allows(self, more_bytes: int) -> bool:
@@ -77,61 +92,80 @@ class Spool:
             return False
         if self._used_bytes() + more_bytes <= self.budget_bytes:
             return True
-        self._full_until = now + _ROOM_TTL_S
+        self.refuse_for_now()
         return False
 
+    def refuse_for_now(self) -> None:
+        """Say for a moment that there is no room, without looking."""
+        self._full_until = time.monotonic() + _ROOM_TTL_S
+
     def retire(self, journal: Journal) -> None:
-        """Add up and delete a journal whose events have all landed."""
+        """Add up and delete a journal whose events have all landed. Raises OSError."""
         with self._totals_lock(fcntl.LOCK_EX):
-            totals = self._read_totals()
-            if totals.last and totals.last != journal.journal_id:
-                shutil.rmtree(self._folder / totals.last, ignore_errors=True)
-            if totals.last != journal.journal_id:
-                counted = journal.counters.snapshot()
-                totals.values = [a + b for a, b in zip(totals.values, counted, strict=True)]
-                totals.last = journal.journal_id
-                self._write_totals(totals)
-            shutil.rmtree(journal.folder, ignore_errors=True)
+            # Gone when another worker found it added up already, and deleted it.
+            if journal.folder.exists():
+                totals = self._read_totals()
+                if totals.last != journal.journal_id:
+                    if totals.last:
+                        self._delete(totals.last)
+                    totals.add(journal.counters.snapshot())
+                    totals.last = journal.journal_id
+                    self._write_totals(totals)
+                self._delete(journal.journal_id)
         journal.close()
+
+    def _delete(self, journal_id: str) -> None:
+        """Delete a journal's folder, if there is one, in a step that others see whole or not at all."""
+        doomed = self._folder / f"{journal_id}{_DOOMED}"
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / journal_id).rename(doomed)
+        for folder in self._folder.glob(f"*{_DOOMED}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def read_state(self) -> SpoolState:
         """Sum up every journal of this host, the retired ones included."""
         with self._totals_lock(fcntl.LOCK_SH):
             totals = self._read_totals()
-            values, oldest, journals = list(totals.values), 0, 0
+            oldest = journals = 0
             for folder in self._journal_folders():
                 if folder.name == totals.last:
                     continue
-                counters = Counters(folder / "counters")
-                values = [a + b for a, b in zip(values, counters.snapshot(), strict=True)]
+                try:
+                    counters = Counters(folder / "counters")
+                except OSError:  # half made: its owner found the disk full, and lets it go
+                    continue
+                totals.add(counters.snapshot())
                 since = counters.values[OLDEST_UNLANDED_MS]
                 oldest = min(oldest or since, since or oldest)
                 counters.close()
                 journals += 1
-        return SpoolState(values, journals, self._used_bytes(), oldest)
+        return SpoolState(totals.values, journals, self._used_bytes(), oldest)
 
     def _journal_folders(self) -> list[Path]:
-        return sorted(path for path in self._folder.iterdir() if (path / "counters").exists())
+        return sorted(
+            path for path in self._folder.iterdir() if path.suffix != _DOOMED and (path / "counters").exists()
+        )
 
     def _used_bytes(self) -> int:
-        used = 0
-        for path in self._folder.glob("*/*.seg"):
-            with contextlib.suppress(FileNotFoundError):  # landed and deleted meanwhile
-                used += path.stat().st_size
-        return used
+        return sum(_size_of_segments(folder) for folder in self._journal_folders())
 
     def _read_totals(self) -> _Totals:
         try:
             totals = msgspec.json.decode((self._folder / "totals").read_bytes(), type=_Totals)
         except FileNotFoundError:
             return _Totals()
-        # Written by an older version, before the newest counters existed.
-        totals.values += [0] * (len(Counter) - len(totals.values))
+        except msgspec.DecodeError as error:
+            log.error("journal_totals_unreadable", error=str(error))  # noqa: TRY400  the error says it all
+            return _Totals()
+        totals.add([0] * len(Counter))
         return totals
 
     def _write_totals(self, totals: _Totals) -> None:
         draft = self._folder / "totals.new"
-        draft.write_bytes(msgspec.json.encode(totals))
+        with draft.open("wb") as file:
+            file.write(msgspec.json.encode(totals))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self._folder / "totals")
 
     @contextlib.contextmanager
@@ -142,3 +176,13 @@ class Spool:
             yield
         finally:
             os.close(descriptor)
+
+
+def _size_of_segments(folder: Path) -> int:
+    size = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:  # retired meanwhile
+        for entry in entries:
+            if entry.name.endswith(".seg"):
+                with contextlib.suppress(FileNotFoundError):  # landed and deleted meanwhile
+                    size += entry.stat().st_size
+    return size

@@ -1,0 +1,665 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.contract.events import encode_event, split_frames
+from edge.counters import Counter, Counters
+from edge.journal import CHUNK_BYTES, Journal, JournalFullError
+from edge.segment import SEGMENT_HEADER
+from tests.edge.factories import make_click
+from tests.support import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge.contract.events import Chunk
+
+MIB = 1 << 20
+KIB = 1 << 10
+
+
+class Room:
+    """Room for `segments` more segments."""
+
+    def __init__(self, segments: int = 1000) -> None:
+        self.segments = segments
+
+    def allows(self, _more_bytes: int) -> bool:
+        self.segments -= 1
+        return self.segments >= 0
+
+    def refuse_for_now(self) -> None:
+        self.segments = 0
+
+
+def create(folder: Path, *, segment_bytes: int = MIB, room: Room | None = None) -> Journal:
+    return Journal.create(folder / uuid.uuid4().hex, segment_bytes=segment_bytes, room=room or Room())
+
+
+def readopt(journal: Journal) -> Journal:
+    journal.close()
+    return adopt(journal.folder)
+
+
+def adopt(folder: Path) -> Journal:
+    adopted = Journal.adopt(folder)
+    assert adopted is not None
+    return adopted
+
+
+def list_chunks(journal: Journal) -> list[Chunk]:
+    return [journal.read_chunk(cut) for cut in [*journal.in_flight, *journal.unshipped]]
+
+
+def list_bodies(journal: Journal) -> list[bytes]:
+    return [chunk.body for chunk in list_chunks(journal)]
+
+
+def list_events(journal: Journal) -> list[bytes]:
+    return [bytes(payload) for chunk in list_chunks(journal) for payload in split_frames(chunk.body)]
+
+
+def ship_all(journal: Journal) -> None:
+    while journal.unshipped:
+        cut = journal.unshipped[0]
+        journal.mark_shipped(cut, b"%d-0" % cut.sequence)
+
+
+def payload(number: int, size: int = 200) -> bytes:
+    return b"%08d" % number + b"." * (size - 8)
+
+
+def list_segments(journal: Journal) -> list[str]:
+    return sorted(path.name for path in journal.folder.glob("*.seg"))
+
+
+class TestRoundTrip:
+    def test_what_was_appended_is_in_the_chunks_in_order(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        for number in range(10):
+            journal.append(payload(number))
+            if number % 4 == 3:
+                assert journal.cut()
+        assert [cut.events for cut in journal.unshipped] == [4, 4]
+        assert journal.has_uncut_events
+        assert journal.cut()
+        assert not journal.cut()
+        assert [(cut.sequence, cut.events, cut.events_until) for cut in journal.unshipped] == [
+            (1, 4, 4),
+            (2, 4, 8),
+            (3, 2, 10),
+        ]
+        assert list_events(journal) == [payload(number) for number in range(10)]
+
+    def test_the_same_chunks_come_out_after_adopting(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=64 * KIB)
+        for number in range(1000):
+            journal.append(payload(number))
+            if number % 37 == 0:
+                journal.cut()
+        journal.cut()
+        before = list_chunks(journal)
+        adopted = readopt(journal)
+        assert list_chunks(adopted) == before
+        assert list_chunks(readopt(adopted)) == before
+        assert len({cut.segment for cut in adopted.unshipped}) > 3
+        assert adopted.damage == []
+
+    def test_what_was_not_cut_becomes_the_last_chunk_and_stays_it(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        journal.append(payload(1))
+        journal.cut()
+        journal.append(payload(2))
+        journal.append(payload(3))
+        adopted = readopt(journal)
+        chunks = list_chunks(adopted)
+        assert [(chunk.sequence, chunk.events) for chunk in chunks] == [(1, 1), (2, 2)]
+        assert not adopted.has_uncut_events
+        assert list_chunks(readopt(adopted)) == chunks
+
+    def test_an_empty_journal_is_adopted_empty(self, tmp_path: Path) -> None:
+        adopted = readopt(create(tmp_path))
+        assert adopted.is_empty
+        assert adopted.oldest_event_id() == b""
+
+    def test_a_journal_without_files_is_adopted_empty(self, tmp_path: Path) -> None:
+        assert adopt(tmp_path).is_empty
+
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(
+        st.lists(
+            st.one_of(st.integers(1, 20 * KIB), st.just("cut"), st.just("land"), st.just("ship")), max_size=60
+        )
+    )
+    def test_any_history_is_kept_until_it_lands(self, tmp_path: Path, history: list[int | str]) -> None:
+        journal = create(tmp_path, segment_bytes=48 * KIB)
+        appended: list[bytes] = []
+        landed = 0
+        for number, step in enumerate(history):
+            if isinstance(step, int):
+                appended.append(b"%d" % number + b"x" * step)
+                journal.append(appended[-1])
+            elif step == "cut":
+                journal.cut()
+            elif step == "ship":
+                ship_all(journal)
+            elif journal.in_flight:
+                cut = journal.in_flight[len(journal.in_flight) // 2]
+                landed = cut.events_until
+                journal.mark_landed(cut.sequence)
+        adopted = readopt(journal)
+        found = list_events(adopted)
+        assert found == appended[len(appended) - len(found) :]
+        assert len(found) >= len(appended) - landed
+        assert adopted.damage == []
+        adopted.close()
+
+
+class TestSizes:
+    def test_a_chunk_is_cut_when_it_is_full(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=2 * MIB)
+        for number in range(700):
+            journal.append(payload(number, 1000))
+        journal.cut()
+        sizes = [cut.end - cut.start for cut in journal.unshipped]
+        assert len(sizes) == 3
+        assert all(size <= CHUNK_BYTES for size in sizes)
+        assert sum(cut.events for cut in journal.unshipped) == 700
+
+    def test_a_chunk_lies_in_one_segment(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        for number in range(200):
+            journal.append(payload(number, 500))
+        journal.cut()
+        assert len(list_segments(journal)) > 5
+        assert all(cut.end <= 16 * KIB for cut in journal.unshipped)
+        assert list_events(journal) == [payload(number, 500) for number in range(200)]
+
+    def test_an_event_larger_than_a_chunk_goes_alone(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        large = payload(2, CHUNK_BYTES + 1000)
+        for event in (payload(1), large, payload(3)):
+            journal.append(event)
+        journal.cut()
+        assert [cut.events for cut in journal.unshipped] == [1, 1, 1]
+        assert list_events(journal) == [payload(1), large, payload(3)]
+        assert list_events(readopt(journal)) == [payload(1), large, payload(3)]
+
+    def test_an_event_larger_than_a_segment_is_refused_and_harms_nothing(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        journal.append(payload(1))
+        with pytest.raises(JournalFullError, match="larger than a segment"):
+            journal.append(payload(2, 16 * KIB))
+        journal.append(payload(3))
+        journal.cut()
+        assert list_events(journal) == [payload(1), payload(3)]
+
+    def test_an_event_that_just_fits_into_a_segment_is_taken(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        largest = 16 * KIB - SEGMENT_HEADER.size - 8 - 16
+        journal.append(payload(1, largest))
+        with pytest.raises(JournalFullError):
+            journal.append(payload(2, largest + 1))
+        assert list_events(readopt(journal)) == [payload(1, largest)]
+
+
+class TestLanding:
+    def test_segments_go_when_all_of_their_chunks_have_landed(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        for number in range(100):
+            journal.append(payload(number, 500))
+        journal.cut()
+        ship_all(journal)
+        first = [cut.sequence for cut in journal.in_flight if cut.segment == 1]
+        journal.mark_landed(first[-1] - 1)
+        assert "00000001.seg" in list_segments(journal)
+        journal.mark_landed(first[-1])
+        assert list_segments(journal)[0] == "00000002.seg"
+        journal.mark_landed(journal.in_flight[-1].sequence)
+        assert journal.is_empty
+        assert len(list_segments(journal)) == 1
+        assert journal.in_flight_bytes == 0
+
+    def test_counters_follow(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        values = journal.counters.values
+        for number in range(3):
+            journal.append(payload(number))
+            journal.append(payload(number))
+            journal.cut()
+        journal.mark_shipped(journal.unshipped[0], b"1-0")
+        journal.mark_shipped(journal.unshipped[0], b"2-0")
+        journal.mark_landed(1)
+        counters = (Counter.JOURNALED, Counter.SHIPPED, Counter.LANDED)
+        assert [values[counter] for counter in counters] == [6, 4, 2]
+        journal.ship_again({2})
+        adopted = readopt(journal)
+        values = adopted.counters.values
+        assert [values[counter] for counter in counters] == [6, 4, 2]
+        adopted.mark_landed(3)
+        assert [values[counter] for counter in counters] == [6, 6, 6]
+
+    def test_chunks_that_landed_before_they_were_shipped_again_are_let_go(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        for number in range(3):
+            journal.append(payload(number))
+            journal.cut()
+        ship_all(journal)
+        journal.ship_again({1, 2, 3})
+        assert journal.in_flight_bytes == 0
+        journal.mark_landed(2)
+        assert [cut.sequence for cut in journal.unshipped] == [3]
+
+    def test_what_is_shipped_again_keeps_its_segment_though_later_chunks_are_in_flight(
+        self, tmp_path: Path
+    ) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        for number in range(40):
+            journal.append(payload(number, 500))
+        journal.cut()
+        ship_all(journal)
+        in_second = next(cut.sequence for cut in journal.in_flight if cut.segment == 2)
+        journal.ship_again(set(range(1, in_second)))
+        ship_all(journal)
+        for number in range(40):  # on to the third segment: what has landed is let go
+            journal.append(payload(number, 500))
+        assert "00000001.seg" in list_segments(journal)
+        assert [cut.sequence for cut in journal.in_flight] == sorted(
+            cut.sequence for cut in journal.in_flight
+        )
+        journal.mark_landed(1)
+        assert len(list_events(journal)) == 80 - journal.counters.values[Counter.LANDED] - (
+            journal._events - journal._cut_events
+        )
+
+    def test_the_oldest_event_is_the_first_that_has_not_landed(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        clicks = [make_click() for _ in range(3)]
+        for click in clicks:
+            journal.append(encode_event(click))
+            journal.cut()
+        assert journal.oldest_event_id() == clicks[0].id
+        journal.mark_shipped(journal.unshipped[0], b"1-0")
+        journal.mark_landed(1)
+        assert journal.oldest_event_id() == clicks[1].id
+        journal.mark_landed(3)
+        assert journal.oldest_event_id() == b""
+
+    def test_an_event_of_a_newer_version_does_not_stop_anyone(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        journal.append(b"\x92\xa1?\x01")
+        journal.cut()
+        assert journal.oldest_event_id() == b""
+
+
+class TestBudget:
+    def test_a_budget_that_is_used_up_is_told_and_recovers_after_landing(self, tmp_path: Path) -> None:
+        room = Room(2)
+        journal = create(tmp_path, segment_bytes=16 * KIB, room=room)
+        written = 0
+        with pytest.raises(JournalFullError, match="budget"):  # noqa: PT012  the loop is what fills it
+            while True:
+                journal.append(payload(written, 500))
+                written += 1
+        assert written > 50
+        with pytest.raises(JournalFullError):
+            journal.append(payload(written, 500))
+        assert list_events(journal) == [payload(number, 500) for number in range(written)]
+        ship_all(journal)
+        journal.mark_landed(journal.in_flight[-1].sequence)
+        room.segments = 1
+        journal.append(payload(written, 500))
+        journal.cut()
+        assert list_events(journal) == [payload(written, 500)]
+
+    def test_a_full_segment_that_has_landed_makes_room_for_the_next(self, tmp_path: Path) -> None:
+        """Otherwise a budget of one segment, or of one for each worker, is used up for ever."""
+
+        class OneSegment(Room):
+            def allows(self, _more_bytes: int) -> bool:
+                return not list(tmp_path.glob("*/*.seg"))
+
+        journal = create(tmp_path, segment_bytes=16 * KIB, room=OneSegment())
+        with pytest.raises(JournalFullError):  # noqa: PT012  the loop is what fills it
+            while True:
+                journal.append(payload(0, 500))
+        ship_all(journal)
+        journal.mark_landed(journal.in_flight[-1].sequence)
+        last = journal._sequence
+        journal.append(payload(1, 500))
+        journal.cut()
+        assert [(cut.sequence, cut.events) for cut in journal.unshipped] == [(last, 1)]
+        assert list_events(readopt(journal)) == [payload(1, 500)]
+
+    def test_no_room_at_the_start_is_told_at_the_first_append(self, tmp_path: Path) -> None:
+        room = Room(0)
+        journal = create(tmp_path, room=room)
+        with pytest.raises(JournalFullError):
+            journal.append(b"x")
+        assert not journal.has_uncut_events
+        assert not journal.cut()
+        room.segments = 1
+        journal.append(b"x")
+        journal.cut()
+        assert list_events(journal) == [b"x"]
+
+    def test_a_full_disk_refuses_and_kills_nobody(self, small_disk: Path) -> None:
+        room = Room()
+        journal = create(small_disk, segment_bytes=MIB, room=room)
+        with pytest.raises(JournalFullError, match="No space left"):  # noqa: PT012  the loop is what fills it
+            for number in range(100_000):
+                journal.append(payload(number, 1000))
+        assert room.segments == 0
+        written = len(list_events(journal))
+        assert written > 1000
+        for number in range(10):  # what is mapped is reserved: it can be written on a full disk
+            journal.counters.values[number] += 1
+        _fill(small_disk / "filler")
+        with pytest.raises(JournalFullError):
+            create(small_disk)
+        (small_disk / "filler").unlink()
+        assert [path.name for path in small_disk.iterdir()] == [journal.journal_id]
+        adopted = readopt(journal)
+        assert len(list_events(adopted)) == written
+        adopted.close()
+
+
+def _fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(KIB))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mount_small_disk(tmp_path) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def mount_small_disk(folder: Path) -> Iterator[Path]:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+class TestDamage:
+    @pytest.fixture
+    def journal(self, tmp_path: Path) -> Journal:
+        journal = create(tmp_path, segment_bytes=4 * KIB)
+        for number in range(12):
+            journal.append(payload(number, 100 + number))
+            if number % 3 == 2:
+                journal.cut()
+        journal.append(payload(12))
+        journal.close()
+        return journal
+
+    def copy(self, journal: Journal, to: Path) -> Path:
+        folder = to / uuid.uuid4().hex
+        shutil.copytree(journal.folder, folder)
+        return folder
+
+    def test_a_file_cut_anywhere_gives_the_good_prefix_and_is_reported(
+        self, journal: Journal, tmp_path: Path
+    ) -> None:
+        whole = adopt(journal.folder)
+        events, bodies = list_events(whole), list_bodies(whole)
+        whole.close()
+        folder = self.copy(journal, tmp_path)
+        content = (folder / "00000001.seg").read_bytes()
+        written = len(content.rstrip(b"\0"))
+        for length in [*range(written + 3), 4 * KIB - 1]:
+            (folder / "00000001.seg").write_bytes(content[:length])
+            torn = adopt(folder)
+            found = list_events(torn)
+            assert found == events[: len(found)]
+            whole_chunks = len(found) // 3
+            assert list_bodies(torn)[:whole_chunks] == bodies[:whole_chunks]
+            assert torn.damage or length == 0
+            torn.oldest_event_id()
+            torn.close()
+
+    @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(st.data())
+    def test_a_flipped_bit_gives_the_good_prefix_and_is_reported(
+        self, journal: Journal, tmp_path: Path, data: st.DataObject
+    ) -> None:
+        folder = self.copy(journal, tmp_path)
+        path = folder / "00000001.seg"
+        content = bytearray(path.read_bytes())
+        written = len(content.rstrip(b"\0")) - 1
+        position = data.draw(st.integers(0, written))
+        content[position] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        damaged = adopt(folder)
+        found = list_events(damaged)
+        expected = [payload(number, 100 + number) for number in range(12)] + [payload(12)]
+        assert found == expected[: len(found)]
+        assert damaged.damage
+        assert damaged.counters.values[Counter.CUT_SHORT] == len(damaged.damage)
+        before = 0
+        for number, event in enumerate(expected):  # everything before the flipped bit is there
+            before += 8 + len(event) + (16 if number % 3 == 2 else 0)
+            if SEGMENT_HEADER.size + before <= position:
+                assert len(found) > number
+        again = readopt(damaged)
+        assert list_events(again) == found
+        again.close()
+        shutil.rmtree(folder)
+
+    def test_garbage_and_foreign_files_are_survived(self, journal: Journal, tmp_path: Path) -> None:
+        folder = self.copy(journal, tmp_path)
+        (folder / "00000002.seg").write_bytes(os.urandom(5000))
+        (folder / "00000003.seg").write_bytes(b"")
+        (folder / "00000004.seg").write_bytes(bytes(5000))
+        (folder / "notes.seg").write_bytes(b"x")
+        adopted = adopt(folder)
+        assert len(list_events(adopted)) == 13
+        assert adopted.damage == ["00000002.seg: not a journal segment"]
+        adopted.close()
+
+    @pytest.mark.parametrize("byte", [0, 100, 4 * KIB, 12 * KIB])
+    def test_behind_damage_in_an_earlier_segment_every_chunk_keeps_its_name(
+        self, tmp_path: Path, byte: int
+    ) -> None:
+        """No sequence may be missing either: behind a gap nothing ever counts as landed."""
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        for number in range(100):
+            journal.append(payload(number, 500))
+            if number % 5 == 4:
+                journal.cut()
+        before = list_chunks(journal)
+        assert len(list_segments(journal)) > 3
+        journal.close()
+        with (journal.folder / "00000002.seg").open("r+b") as file:
+            file.seek(byte)
+            file.write(b"\xaa" * 16)
+        for _ in range(2):
+            adopted = adopt(journal.folder)
+            chunks = list_chunks(adopted)
+            assert [chunk.sequence for chunk in chunks] == [chunk.sequence for chunk in before]
+            changed = [new for old, new in zip(before, chunks, strict=True) if new != old]
+            intact = {event for chunk in before for event in split_frames(chunk.body)}
+            assert {event for chunk in changed for event in split_frames(chunk.body)} < intact
+            assert changed[-1].events == 0
+            assert {cut.segment for cut in adopted.unshipped if cut.events} >= {1, 3, 4}
+            adopted.oldest_event_id()
+            adopted.close()
+        adopted = adopt(journal.folder)
+        adopted.mark_landed(len(before))
+        assert adopted.is_empty
+        values = adopted.counters.values
+        assert values[Counter.LANDED] == sum(chunk.events for chunk in chunks)
+        assert values[Counter.JOURNALED] == 100
+        adopted.close()
+
+    def test_behind_an_unreadable_first_segment_too(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        for number in range(100):
+            journal.append(payload(number, 500))
+            journal.cut()
+        journal.close()
+        (journal.folder / "00000001.seg").write_bytes(b"\xaa" * 16 * KIB)
+        adopted = adopt(journal.folder)
+        assert [cut.sequence for cut in adopted.unshipped] == list(range(1, 101))
+        assert 0 < sum(cut.events for cut in adopted.unshipped) < 100
+        adopted.close()
+
+
+class TestOwners:
+    def test_the_journal_of_a_living_owner_is_left_alone(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        assert Journal.adopt(journal.folder) is None
+        journal.close()
+        assert Journal.adopt(journal.folder) is not None
+
+    def test_of_two_processes_one_adopts(self, tmp_path: Path) -> None:
+        for _ in range(5):
+            journal = create(tmp_path)
+            journal.append(payload(1))
+            journal.close()
+            children = [_spawn(_ADOPT, str(journal.folder)) for _ in range(2)]
+            for child in children:
+                _tell(child, "go")
+            said = sorted(_hear(child) for child in children)
+            assert said == ["adopted 1", "alive"]
+            for child in children:
+                _tell(child, "end")
+                assert child.wait(10) == 0
+
+    async def test_every_event_of_a_killed_process_is_there(self, tmp_path: Path) -> None:
+        for round_ in range(5):
+            folder = tmp_path / uuid.uuid4().hex
+            child = _spawn(_APPEND, str(folder))
+            log = folder.with_suffix(".log")
+            await eventually(lambda log=log: log.exists() and log.stat().st_size > 3000 * (round_ + 1))  # type: ignore[misc]  # noqa: B023  bound at once
+            child.send_signal(signal.SIGKILL)
+            child.wait(10)
+            *printed, _torn = log.read_bytes().split(b"\n")
+            adopted = adopt(folder)
+            found = list_events(adopted)
+            assert found[: len(printed)] == [line + b"." * 300 for line in printed]
+            assert len(found) <= len(printed) + 2
+            adopted.close()
+
+
+class TestSync:
+    def test_segments_are_synced_while_others_land(self, tmp_path: Path) -> None:
+        journal = create(tmp_path, segment_bytes=16 * KIB)
+        journal.sync()
+        for number in range(100):
+            journal.append(payload(number, 500))
+        journal.cut()
+        ship_all(journal)
+        journal.mark_landed(journal.in_flight[-1].sequence)
+        journal.sync()
+        assert journal._synced_until == journal._current
+
+    def test_a_disk_that_fails_is_told(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        journal.sync()
+        (journal.folder / "00000001.seg").unlink()
+        (journal.folder / "00000001.seg").symlink_to("00000001.seg")
+        with pytest.raises(OSError, match="symbolic links"):
+            journal.sync()
+
+
+class TestCounters:
+    def test_they_are_shared_and_survive(self, tmp_path: Path) -> None:
+        mine, others = Counters(tmp_path / "counters"), Counters(tmp_path / "counters")
+        mine.values[Counter.SERVED] += 3
+        assert others.values[Counter.SERVED] == 3
+        mine.close()
+        others.close()
+        again = Counters(tmp_path / "counters")
+        assert again.snapshot() == [3] + [0] * (len(Counter) - 1)
+        assert (tmp_path / "counters").stat().st_blocks * 512 >= 4096
+
+    def test_positions_are_never_moved(self) -> None:
+        assert {counter.name: counter.value for counter in Counter} == {
+            "SERVED": 0,
+            "JOURNALED": 1,
+            "SHIPPED": 2,
+            "LANDED": 3,
+            "HEAD": 4,
+            "UNKNOWN": 5,
+            "GONE": 6,
+            "LINKS_UNAVAILABLE": 7,
+            "JOURNAL_FULL": 8,
+            "REFUSED": 9,
+            "PREFETCH": 10,
+            "CUT_SHORT": 11,
+            "CACHE_MISSES": 12,
+        }
+
+
+_ADOPT = """
+import sys
+from pathlib import Path
+from edge.journal import Journal
+input()
+journal = Journal.adopt(Path(sys.argv[1]))
+print("alive" if journal is None else f"adopted {len(journal.unshipped)}", flush=True)
+input()
+"""
+
+_APPEND = """
+import os, sys
+from pathlib import Path
+from edge.journal import Journal
+
+class Room:
+    def allows(self, more_bytes):
+        return True
+
+folder = Path(sys.argv[1])
+log = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
+journal = Journal.create(folder, segment_bytes=64 << 10, room=Room())
+number = 0
+while True:
+    number += 1
+    journal.append(b"%d" % number + b"." * 300)
+    os.write(log, b"%d\\n" % number)
+    if number % 50 == 0:
+        journal.cut()
+"""
+
+
+def _spawn(program: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def _tell(child: subprocess.Popen[str], word: str) -> None:
+    assert child.stdin is not None
+    child.stdin.write(word + "\n")
+    child.stdin.flush()
+
+
+def _hear(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
