@@ -23,6 +23,7 @@ from control_plane.dialects.failures import answer_failure
 from control_plane.dialects.links import router as links
 from control_plane.dialects.links.documentation import build_components
 from control_plane.dialects.reference_page import ReferencePage
+from control_plane.dialects.schemas import StructSchemas
 from control_plane.dialects.services import Services
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.logs import configure_logs
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
         before_send=[add_response_headers],
         request_max_body_size=BODY_LIMIT_BYTES,
         openapi_config=_document(settings),
+        plugins=[StructSchemas()],
         logging_config=None,
     )
     app.asgi_handler = CommonMethods(app.asgi_handler)

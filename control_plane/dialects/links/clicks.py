@@ -20,6 +20,7 @@ from control_plane.core.ids import EPOCH, id_time
 from control_plane.core.page import PageRequest
 from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.links.page import PageNumber, PerPage
+from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.domains.accounts.model import Account
 from control_plane.domains.clicks import service
@@ -77,7 +78,7 @@ class ClickOut(msgspec.Struct, frozen=True, kw_only=True):
     is_conversion: bool
     is_bot: bool
     is_prefetch: bool
-    created_at: datetime
+    created_at: Moment
 
 
 class ClickListOut(msgspec.Struct, frozen=True, kw_only=True):

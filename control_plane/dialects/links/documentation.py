@@ -7,9 +7,8 @@ Litestar sees neither names nor limits; `describe` documents the same structs th
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from litestar.openapi.spec import (
     Components,
     OpenAPIHeader,
@@ -23,8 +22,12 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
+from control_plane.dialects.schemas import build_schema, describe_struct
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import msgspec
 
 LIMIT_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 ALWAYS: Final = ("X-Request-ID",)
@@ -147,23 +150,14 @@ def _path_parameter(parameter: Parameter | Reference) -> Parameter | Reference:
 
 def _query_parameters(struct: type[msgspec.Struct]) -> list[Parameter]:
     """Document each field of a struct as a query parameter."""
-    schemas, components = msgspec.json.schema_components([struct])
-    del schemas
-    described: dict[str, Any] = components[struct.__name__]
+    described = describe_struct(struct)
     return [
         Parameter(
             name=name,
             param_in="query",
             required=name in described["required"],
             description=schema.pop("description", None),
-            schema=_schema(schema),
+            schema=build_schema(schema),
         )
         for name, schema in described["properties"].items()
     ]
-
-
-def _schema(document: dict[str, Any]) -> Schema:
-    """Turn a JSON schema of one plain value into Litestar's Schema."""
-    names = {"minLength": "min_length", "maxLength": "max_length"}
-    fields = {names.get(name, name): value for name, value in document.items()}
-    return Schema(**(fields | {"type": OpenAPIType(fields["type"])}))

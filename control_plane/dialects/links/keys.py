@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from control_plane.core.decoding import decode_parameters
 from control_plane.core.errors import Invalid
 from control_plane.dialects.links.documentation import describe
+from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.domains.accounts.model import Account
 from control_plane.domains.api_keys import service
@@ -38,7 +38,7 @@ class NewKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     key: Annotated[str, Meta(description="The full API key. Shown only once - store it securely!")]
     key_prefix: Annotated[str, Meta(description="First 16 characters of the key for identification")]
-    created_at: datetime
+    created_at: Moment
     rate_limit: Annotated[int, Meta(description="Rate limit per hour for this key based on plan")]
 
 
@@ -48,8 +48,8 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     name: str
     key_prefix: str
-    created_at: datetime
-    last_used_at: datetime | None = None
+    created_at: Moment
+    last_used_at: Moment | None = None
     is_active: bool
 
 
@@ -65,7 +65,7 @@ class LimitStatusOut(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(description="Maximum requests allowed per hour")]
     remaining: Annotated[int, Meta(description="Remaining requests in current hour")]
-    reset_at: Annotated[datetime, Meta(description="When the rate limit resets")]
+    reset_at: Annotated[Moment, Meta(description="When the rate limit resets")]
 
 
 @post(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -22,6 +21,7 @@ from control_plane.core.page import PageRequest
 from control_plane.dialects.body import JsonBody
 from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.links.page import PageNumber, PerPage
+from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.domains.accounts.model import Account
 from control_plane.domains.links import service
@@ -171,7 +171,7 @@ class VariantOut(msgspec.Struct, frozen=True, kw_only=True):
     destination_url: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
     weight: int
     is_winner: bool
-    created_at: datetime
+    created_at: Moment
 
 
 class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,8 +189,8 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: dict[str, str] | None = None
     stickiness: Stickiness
     forward_query: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     variants: list[VariantOut]
 
 
@@ -202,7 +202,7 @@ class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_active: bool
     routing_type: RoutingType
-    created_at: datetime
+    created_at: Moment
     total_clicks: int = 0
     total_conversions: int = 0
     top_variant: Annotated[str, Meta(description="Label with the most conversions, then clicks")] | None = (
