@@ -82,6 +82,8 @@ class DataFolder:
         self.logs = path / "logs"
         self.journal = path / "journal"
         self.run = path / "run"
+        self.was_killed = False
+        """Whether the stack before this one was not stopped in order; known once open."""
         self._locks: list[int] = []
 
     def open(self) -> None:
@@ -105,6 +107,7 @@ class DataFolder:
                 f"The data folder {self.path} has layout {layout}, this Switchyard knows {LAYOUT}: "
                 "start a newer version."
             )
+        self.was_killed = (self.path / "ready.json").exists()
         self.clear_ready()
 
     def close(self) -> None:

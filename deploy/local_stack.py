@@ -95,10 +95,8 @@ class LocalStack:
         self._folder = folder
         self._say = say
         self._secrets = folder.read_secrets()
-        self._api_port = _claim_port(options.api_port, os.environ.get("SWITCHYARD_API_HOST"), "--api-port")
-        self._edge_port = _claim_port(
-            options.edge_port, os.environ.get("SWITCHYARD_EDGE_HOST"), "--edge-port"
-        )
+        self._api_port = self._claim_port(options.api_port, "SWITCHYARD_API_HOST", "--api-port")
+        self._edge_port = self._claim_port(options.edge_port, "SWITCHYARD_EDGE_HOST", "--edge-port")
         if self._api_port == self._edge_port:
             raise StartFailed(f"--api-port and --edge-port are both {self._api_port}; they must differ.")
         self._api_url = f"http://127.0.0.1:{self._api_port}"
@@ -126,6 +124,18 @@ class LocalStack:
             self._ready = None
             self._folder.clear_ready()
             await self._stop(hurry)
+
+    def _claim_port(self, port: int, host_variable: str, option: str) -> int:
+        """Check that a port can be used; 0 gives a free one. Raises StartFailed naming port and option."""
+        if port == 0:
+            return choose_port()
+        host = os.environ.get(host_variable) or "127.0.0.1"
+        deadline = time.monotonic() + (PORT_FREED_S if self._folder.was_killed else 0)
+        while not is_port_free(port, host):
+            if time.monotonic() > deadline:
+                raise StartFailed(f"Port {port} is taken or not allowed; choose another one with {option}.")
+            time.sleep(0.05)
+        return port
 
     def _prepare_environment(self) -> dict[str, str]:
         """Decide what the processes are told, and which servers have to be started for them."""
@@ -288,15 +298,3 @@ class LocalStack:
                     self._say(f"{waiting} chunks of events are left in the stream; the journals keep them.")
                     return
                 await asyncio.sleep(0.05)
-
-
-def _claim_port(port: int, host: str | None, option: str) -> int:
-    """Check that a port can be used; 0 gives a free one. Raises StartFailed naming port and option."""
-    if port == 0:
-        return choose_port()
-    deadline = time.monotonic() + PORT_FREED_S
-    while not is_port_free(port, host or "127.0.0.1"):
-        if time.monotonic() > deadline:
-            raise StartFailed(f"Port {port} is taken or not allowed; choose another one with {option}.")
-        time.sleep(0.1)
-    return port
