@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard
 
 import iptocc
 import maxminddb
@@ -32,20 +32,28 @@ class CountryLookup:
         `trusted_headers`: the request's headers when they come from a proxy of ours.
         """
         if trusted_headers is not None:
-            code = (trusted_headers.get(self._header) or "").upper()
-            if len(code) == _CODE_LENGTH and code.isascii() and code.isalpha() and code not in _NOT_A_COUNTRY:
+            code = trusted_headers.get(self._header) or ""
+            if code.isascii() and _is_country(code := code.upper()):
                 return code
         try:
-            code = self._look_up(address) or ""
-        except ValueError:
+            found = self._look_up(address)
+        except (ValueError, maxminddb.InvalidDatabaseError):
             return ""
-        return "" if code in _NOT_A_COUNTRY else code
+        return found if _is_country(found) else ""
 
-    def _look_up(self, address: str) -> str | None:
+    def _look_up(self, address: str) -> object:
         if self._reader is None:
             return iptocc.country_code(address)
         found = self._reader.get(address)
-        if not isinstance(found, dict):
-            return None
-        country = found.get("country")
-        return cast("str | None", country.get("iso_code")) if isinstance(country, dict) else None
+        country = found.get("country") if isinstance(found, dict) else None
+        return country.get("iso_code") if isinstance(country, dict) else None
+
+
+def _is_country(code: object) -> TypeGuard[str]:
+    return (
+        isinstance(code, str)
+        and len(code) == _CODE_LENGTH
+        and code.isascii()
+        and code.isalpha()
+        and code not in _NOT_A_COUNTRY
+    )

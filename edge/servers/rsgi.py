@@ -58,8 +58,11 @@ def _send(response: EdgeResponse, method: str, protocol: RSGIHTTPProtocol) -> No
 
 
 def _strip_port(client: str) -> str:
-    """Give the address in `127.0.0.1:1234` or `[::1]:1234`."""
-    return client.rpartition(":")[0].strip("[]")
+    """Give the address in `127.0.0.1:1234` or `[::1]:1234`; a v4 address inside v6 becomes v4."""
+    address = client.rpartition(":")[0].strip("[]")
+    if address.startswith("::ffff:") and "." in address:
+        return address[7:]
+    return address
 
 
 async def _serve(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import uuid_utils
 from edge.contract import redis_keys
 from edge.contract.events import Click, Reason
 from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant, encode_link
+from edge.request import EdgeRequest
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -66,3 +67,27 @@ async def declare_ready(redis: Redis, epoch: str = "1") -> None:
     """Say that every link is in Redis, as the end of a resync does."""
     info = await redis.info("server")
     await redis.set(redis_keys.links_ready(), f"{info['run_id']}:{epoch}")
+
+
+class FakeHeaders:
+    """Request headers as a server gives them: names in lower case, several values in their order."""
+
+    def __init__(self, *headers: tuple[str, str]) -> None:
+        self._headers = headers
+
+    def get(self, key: str, default: None = None, /) -> str | None:
+        return next((value for name, value in self._headers if name == key), default)
+
+    def get_all(self, key: str, /) -> list[str]:
+        return [value for name, value in self._headers if name == key]
+
+
+def make_request(
+    path: str = "/summer",
+    *headers: tuple[str, str],
+    method: str = "GET",
+    query: str = "",
+    scheme: str = "http",
+    peer: str = "198.51.100.77",
+) -> EdgeRequest:
+    return EdgeRequest(method, path, query, scheme, peer, FakeHeaders(*headers))
