@@ -192,6 +192,8 @@ def must_be(kind: inspect.Type) -> str:
             return "must be true or false"
         case inspect.ListType():
             return f"must be a list{_limits(' of ', kind.min_length, kind.max_length, ' items')}"
+        case inspect.DictType():
+            return f"must be an object{_limits(' of ', kind.min_length, kind.max_length, ' entries')}"
     return "must be an object"
 
 
