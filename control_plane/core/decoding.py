@@ -182,19 +182,21 @@ def must_be(kind: inspect.Type) -> str:
     match kind:
         case inspect.StrType():
             pattern = f" matching {kind.pattern}" if kind.pattern else ""
-            return f"must be text{_limits(' of ', kind.min_length, kind.max_length, ' characters')}{pattern}"
+            noun = f"text{_limits(' of ', kind.min_length, kind.max_length, ' characters')}{pattern}"
         case inspect.IntType():
             lead = " of " if kind.ge is None or kind.le is None else " from "
-            return f"must be a whole number{_limits(lead, kind.ge, kind.le, '')}"
+            noun = f"a whole number{_limits(lead, kind.ge, kind.le, '')}"
         case inspect.LiteralType():
-            return f"must be one of {', '.join(map(repr, kind.values))}"
+            noun = f"one of {', '.join(map(repr, kind.values))}"
         case inspect.BoolType():
-            return "must be true or false"
+            noun = "true or false"
         case inspect.ListType():
-            return f"must be a list{_limits(' of ', kind.min_length, kind.max_length, ' items')}"
+            noun = f"a list{_limits(' of ', kind.min_length, kind.max_length, ' items')}"
         case inspect.DictType():
-            return f"must be an object{_limits(' of ', kind.min_length, kind.max_length, ' entries')}"
-    return "must be an object"
+            noun = f"an object{_limits(' of ', kind.min_length, kind.max_length, ' entries')}"
+        case _:
+            noun = "an object"
+    return f"must be {noun}"
 
 
 def _limits(lead: str, low: int | None, high: int | None, noun: str) -> str:
