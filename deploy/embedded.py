@@ -54,9 +54,9 @@ recovery_init_sync_method = syncfs
 """
 
 _UNSAFE_CONF: Final = """\
-# This database is thrown away at the end: nothing is worth a wait for the disk.
+# This database is thrown away at the end, so power loss does not matter; kill -9 still does:
+# what was committed has been handed to the operating system.
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from control_plane.db.pool import open_pool
+from control_plane.logs import configure_logs
 from control_plane.pipeline.publisher import resync
 from deploy.data_folder import DataFolder
 from deploy.demo import sign_token
@@ -23,6 +24,7 @@ SHORTEST_SECRET = 32
 
 async def resync_links(database_url: str, redis_url: str) -> int:
     """Write every link to Redis and give their number. Raises StartFailed when a server is away."""
+    configure_logs()
     await await_postgres(database_url)
     await await_redis(redis_url)
     pool = await open_pool(database_url, size=2)

@@ -86,10 +86,11 @@ def run_role(name: str) -> None:
 
 async def _serve_api(settings: Settings) -> None:
     """Serve the API in this very process: one process, one pid to watch."""
-    from control_plane.app import create_app
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
+
+    from control_plane.app import create_app
 
     server = Server(
         create_app(),
@@ -108,8 +109,10 @@ async def _serve_api(settings: Settings) -> None:
 def _run_until_signal(run: Run) -> None:
     import uvloop
 
+    from control_plane.logs import configure_logs
     from control_plane.settings import read_settings
 
+    configure_logs()
     settings = read_settings()
 
     async def main() -> None:
