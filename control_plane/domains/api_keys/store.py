@@ -48,9 +48,7 @@ async def insert_key(  # noqa: PLR0913  one argument per column
 
 async def list_active_keys(db: Connection, account: Account, kind: KeyKind) -> list[ApiKey]:
     """List the user's keys that are not revoked, newest first."""
-    rows = _queries.list_active_keys(
-        db, tenant_id=account.tenant_id, user_id=account.user_id, kind=kind
-    )
+    rows = _queries.list_active_keys(db, tenant_id=account.tenant_id, user_id=account.user_id, kind=kind)
     return [_read_key(row) async for row in rows]
 
 

@@ -146,3 +146,15 @@ def link_body(**changes: Any) -> dict[str, Any]:
         ],
     }
     return body | changes
+
+
+async def create(caller: Caller, **changes: Any) -> dict[str, Any]:
+    response = await caller.api.post("/links", json=link_body(**changes))
+    assert response.status_code == 201, response.text
+    link: dict[str, Any] = response.json()
+    return link
+
+
+async def count_rows(pool: asyncpg.Pool, table: str) -> int:
+    count: int = await pool.fetchval(f"SELECT count(*) FROM {table}")
+    return count
