@@ -35,18 +35,19 @@ class CountryLookup:
             code = trusted_headers.get(self._header) or ""
             if code.isascii() and _is_country(code := code.upper()):
                 return code
+        if self._reader is None:
+            code = iptocc.country_code(address) or ""
+            return "" if code in _NOT_A_COUNTRY else code
+        return self._look_up(self._reader, address)
+
+    def _look_up(self, reader: maxminddb.Reader, address: str) -> str:
         try:
-            found = self._look_up(address)
+            found = reader.get(address)
         except (ValueError, maxminddb.InvalidDatabaseError):
             return ""
-        return found if _is_country(found) else ""
-
-    def _look_up(self, address: str) -> object:
-        if self._reader is None:
-            return iptocc.country_code(address)
-        found = self._reader.get(address)
         country = found.get("country") if isinstance(found, dict) else None
-        return country.get("iso_code") if isinstance(country, dict) else None
+        code = country.get("iso_code") if isinstance(country, dict) else None
+        return code if _is_country(code) else ""
 
 
 def _is_country(code: object) -> TypeGuard[str]:

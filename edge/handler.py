@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 import msgspec
 from xxhash import xxh3_64_intdigest
@@ -192,7 +191,11 @@ class Handler:
             request.query[:QUERY_LENGTH],
             prefetch,
         )
-        self._journal.append(encode_event(click))
+        try:
+            payload = encode_event(click)
+        except UnicodeEncodeError:
+            payload = encode_event(_without_surrogates(click))
+        self._journal.append(payload)
         if prefetch:
             self._count[Counter.PREFETCH] += 1
 
@@ -221,9 +224,7 @@ class Handler:
 
 
 def read_slug(path: str) -> str:
-    """Give the slug that a path names: `/summer`, `/summer/` and `/s%75mmer` are one link."""
-    if "%" in path:
-        path = unquote(path)
+    """Give the slug that a path names: `/summer` and `/summer/` are one link."""
     return path[1:].removesuffix("/")
 
 
@@ -241,6 +242,15 @@ def read_pinned_variant(headers: Headers, cookie_name: str) -> bytes | None:
             except ValueError:
                 return None
     return None
+
+
+def _without_surrogates(click: Click) -> Click:
+    """Replace what a server made of bytes that are no text, and UTF-8 cannot hold."""
+    texts = {
+        name: getattr(click, name).encode(errors="replace").decode()
+        for name in ("referrer", "user_agent", "query")
+    }
+    return msgspec.structs.replace(click, **texts)
 
 
 def _as_uuid_text(uuid: bytes) -> str:

@@ -29,7 +29,6 @@ class CachedLink:
         "cookie_name",
         "destinations",
         "is_active",
-        "link_id_hex",
         "record",
         "used",
     )
@@ -42,7 +41,6 @@ class CachedLink:
         self.by_cookie = chooses_by_weight and record.stickiness is Stickiness.COOKIE
         self.by_fingerprint = chooses_by_weight and record.stickiness is Stickiness.FINGERPRINT
         self.cookie_name = f"sy_{record.slug}"
-        self.link_id_hex = record.link_id.hex()
         self.destinations = {variant.id: Destination(variant.url) for variant in record.variants}
         self.used = False
 

@@ -23,7 +23,7 @@ class Headers(Protocol):
 class EdgeRequest(msgspec.Struct, gc=False):
     """One request. `peer`: address of the other end of the connection, without its port.
 
-    `path` and `query` are as they stood in the request line, without the question mark.
+    `path` is percent-decoded; `query` is as it stood in the request line, without the question mark.
     """
 
     method: str
@@ -90,9 +90,9 @@ class ProxyTrust:
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an IP address; a v4 address inside v6 becomes v4. None when it is not one."""
+    """Read an IP address without its zone; a v4 address inside v6 becomes v4. None when it is not one."""
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -62,6 +62,8 @@ class TestFindClient:
             (["2001:DB8::0001"], "2001:db8::1"),
             ([f"::ffff:{VISITOR}"], VISITOR),
             ([f" \t{VISITOR} "], VISITOR),
+            (["fe80::1%eth0"], "fe80::1"),
+            (["fe80::1%\ud800" + "x" * 1000], "fe80::1"),
         ],
     )
     def test_it_is_the_right_most_that_is_no_proxy_of_ours(self, lines: list[str], client: str) -> None:
