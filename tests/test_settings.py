@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from control_plane.settings import Settings as ControlPlaneSettings
 from control_plane.settings import read_settings as read_control_plane_settings
-from edge.settings import Settings as EdgeSettings
 from edge.settings import read_settings as read_edge_settings
+
+if TYPE_CHECKING:
+    from control_plane.settings import Settings as ControlPlaneSettings
+    from edge.settings import Settings as EdgeSettings
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 NEEDED = {
@@ -17,21 +20,18 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("settings", [ControlPlaneSettings, EdgeSettings])
+@pytest.mark.parametrize("settings", [read_control_plane_settings(NEEDED), read_edge_settings(NEEDED)])
 def test_the_readme_lists_every_setting_with_its_default(
-    settings: type[ControlPlaneSettings | EdgeSettings],
+    settings: ControlPlaneSettings | EdgeSettings,
 ) -> None:
-    made = {
-        ControlPlaneSettings: lambda: read_control_plane_settings(NEEDED),
-        EdgeSettings: lambda: read_edge_settings(NEEDED),
-    }[settings]()
     for name in settings.__struct_fields__:
-        row = next((line for line in README.splitlines() if f"| `SWITCHYARD_{name.upper()}` |" in line), None)
-        assert row is not None, f"README.md does not list SWITCHYARD_{name.upper()}"
-        default = getattr(made, name)
+        variable = f"SWITCHYARD_{name.upper()}"
+        row = next((line for line in README.splitlines() if f"| `{variable}` |" in line), None)
+        assert row is not None, f"README.md does not list {variable}"
         stated = row.split("|")[2].strip().strip("`")
-        if f"SWITCHYARD_{name.upper()}" in NEEDED or stated in ("none", "made by `up"):
+        if variable in NEEDED or stated in {"none", "made by `up"}:
             continue
+        default = getattr(settings, name)
         assert stated == (f"{default:g}" if isinstance(default, float) else str(default))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uuid_utils
@@ -98,7 +98,7 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
     click = make_click(prefetch=True)
     await ship(redis, make_chunk(1, [click]))
     await eventually(lambda: landed(redis))
-    row = dict(await pool.fetchrow("SELECT * FROM clicks"))
+    row = dict((await pool.fetch("SELECT * FROM clicks"))[0])
     assert row.pop("landed_at") is not None
     assert str(row.pop("ip_address")) == "198.51.100.0"
     assert row == {
@@ -157,7 +157,7 @@ async def test_text_that_postgres_cannot_hold_still_lands(pool: asyncpg.Pool, re
         redis, make_chunk(1, [make_click(query="a\0b", referrer="http://[", user_agent="\0", country="")])
     )
     await eventually(lambda: landed(redis))
-    row = await pool.fetchrow("SELECT query, referrer_domain, user_agent, country FROM clicks")
+    (row,) = await pool.fetch("SELECT query, referrer_domain, user_agent, country FROM clicks")
     assert tuple(row) == ("a\ufffdb", None, "\ufffd", None)
 
 
@@ -175,7 +175,7 @@ async def test_machines_are_told_apart(
 ) -> None:
     await ship(redis, make_chunk(1, [make_click(user_agent=user_agent)]))
     await eventually(lambda: landed(redis))
-    row = await pool.fetchrow("SELECT is_bot, bot_reason FROM clicks")
+    (row,) = await pool.fetch("SELECT is_bot, bot_reason FROM clicks")
     assert tuple(row) == (reason is not None, reason)
 
 
@@ -243,7 +243,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_and_nothing_waits_be
     await ship(redis, Chunk(JOURNAL, 2, 1, zlib.crc32(no_frames), no_frames), make_chunk(3, [make_click()]))
     await eventually(lambda: _has_landed(redis, 3))
     assert await count(pool) == 2
-    reasons = [fields[b"reason"].decode() for _id, fields in await redis.xrange(redis_keys.dead_letters())]
+    reasons = [letter[b"reason"].decode() for letter in await read_dead_letters(redis)]
     for expected in (
         "not a known event",
         "CRC-32",
@@ -265,7 +265,7 @@ async def test_a_chunk_that_postgres_refuses_does_not_hold_up_the_others(
     )
     await eventually(lambda: _has_landed(redis, 3))
     assert await count(pool) == 2
-    ((_id, letter),) = await redis.xrange(redis_keys.dead_letters())
+    (letter,) = await read_dead_letters(redis)
     assert (letter[b"journal"].decode(), letter[b"sequence"]) == (JOURNAL, b"2")
 
 
@@ -274,7 +274,7 @@ async def test_what_a_dead_flusher_left_pending_is_landed_by_its_successor(
 ) -> None:
     await redis.xgroup_create(redis_keys.events(), redis_keys.FLUSHER_GROUP, "0", mkstream=True)
     await ship(redis, *(make_chunk(number, [make_click()]) for number in range(1, 41)))
-    received = await redis.xreadgroup(
+    received: Any = await redis.xreadgroup(
         redis_keys.FLUSHER_GROUP, f"{settings.flusher_name}:0", {redis_keys.events(): ">"}, count=30
     )
     assert len(received[0][1]) == 30
@@ -323,6 +323,11 @@ async def test_redis_losing_everything_does_not_stop_the_flusher(pool: asyncpg.P
     await ship(redis, make_chunk(1, [make_click()]), make_chunk(2, [make_click()]))
     await eventually(lambda: _has_landed(redis, 2))
     assert await count(pool) == 2
+
+
+async def read_dead_letters(redis: Redis) -> list[dict[bytes, bytes]]:
+    letters: Any = await redis.xrange(redis_keys.dead_letters())
+    return [fields for _entry_id, fields in letters]
 
 
 async def _has_landed(redis: Redis, sequence: int) -> bool:
