@@ -8,55 +8,56 @@ parameters that the destination sets itself are left out: what the marketer wrot
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_plus
 
-import msgspec
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-MACROS: Final = ("click_id", "link_id", "slug", "variant", "variant_id", "country", "timestamp")
+    from uuid_utils import UUID
 
-_MACRO = re.compile(r"\{(" + "|".join(MACROS) + r")\}")
+LINK_MACROS: Final = ("link_id", "slug", "variant", "variant_id")
+"""The same in every click of a variant: filled once."""
+CLICK_MACROS: Final = ("click_id", "country", "timestamp")
+MACROS: Final = (*LINK_MACROS, *CLICK_MACROS)
+
+_LINK_MACRO = re.compile(r"\{(" + "|".join(LINK_MACROS) + r")\}")
 _NOT_IN_A_QUERY = re.compile(r"[^!-~]|[#\"<>]")
 
 
-class MacroValues(msgspec.Struct, frozen=True):
-    """What the macros stand for in one click. `timestamp`: Unix seconds, as text."""
-
-    click_id: str
-    link_id: str
-    slug: str
-    variant: str
-    variant_id: str
-    country: str
-    timestamp: str
-
-
 class Destination:
-    """A destination URL (ASCII), taken apart once so that a click only puts it together."""
+    """A destination URL (ASCII), taken apart once so that a click only puts it together.
 
-    __slots__ = ("_fragment", "_own_names", "_url", "has_macros")
+    `constants`: a value for each of LINK_MACROS.
+    """
 
-    def __init__(self, url: str) -> None:
+    __slots__ = ("_fragment", "_has_query", "_own_names", "_url", "_varies")
+
+    def __init__(self, url: str, constants: Mapping[str, str]) -> None:
+        url = _LINK_MACRO.sub(lambda match: quote(constants[match[1]], safe=""), url)
         self._url, separator, fragment = url.partition("#")
         self._fragment = separator + fragment
         query = self._url.partition("?")[2]
-        self._own_names = frozenset(_parameter_names(query))
-        self.has_macros = _MACRO.search(url) is not None
+        self._has_query = "?" in self._url
+        self._own_names = tuple(_parameter_names(query))
+        self._varies = any(f"{{{name}}}" in url for name in CLICK_MACROS)
 
-    def locate(self, query: str, values: MacroValues | None) -> str:
+    def locate(self, query: str, click_id: UUID, country: str) -> str:
         """Give the Location of a click.
 
-        `query`: the visitor's raw query, "" when it is not forwarded. `values` are needed when
-        `has_macros`.
+        `query`: the visitor's raw query, "" when it is not forwarded. `click_id`: a UUIDv7.
+        `country`: ISO code or "".
         """
         url, fragment = self._url, self._fragment
-        if values is not None:
-            url, fragment = _fill(url, values), _fill(fragment, values)
+        if self._varies:
+            url = _fill(url, click_id, country)
+            if fragment:
+                fragment = _fill(fragment, click_id, country)
         if query:
             query = self._forwarded(query)
         if not query:
             return url + fragment
-        if "?" not in url:
+        if not self._has_query:
             return f"{url}?{query}{fragment}"
         joint = "" if url.endswith(("?", "&")) else "&"
         return f"{url}{joint}{query}{fragment}"
@@ -64,18 +65,32 @@ class Destination:
     def _forwarded(self, query: str) -> str:
         if _NOT_IN_A_QUERY.search(query):
             query = _NOT_IN_A_QUERY.sub(lambda match: quote(match[0], safe="", errors="replace"), query)
-        if self._own_names:
+        if self._may_repeat(query):
+            own_names = self._own_names
             query = "&".join(
-                part
-                for part in query.split("&")
-                if unquote_plus(part.partition("=")[0]) not in self._own_names
+                part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in own_names
             )
         return query.strip("&")
+
+    def _may_repeat(self, query: str) -> bool:
+        """Tell, fast and on the safe side, whether `query` could set a parameter of the destination."""
+        if not self._own_names:
+            return False
+        if "%" in query or "+" in query:
+            return True
+        for name in self._own_names:  # noqa: SIM110  a generator costs more than the search
+            if name in query:
+                return True
+        return False
+
+
+def _fill(template: str, click_id: UUID, country: str) -> str:
+    """Fill in what differs from click to click; none of it needs encoding."""
+    template = template.replace("{click_id}", str(click_id)).replace("{country}", country)
+    if "{timestamp}" in template:
+        template = template.replace("{timestamp}", str((click_id.int >> 80) // 1000))
+    return template
 
 
 def _parameter_names(query: str) -> list[str]:
     return [unquote_plus(part.partition("=")[0]) for part in query.split("&") if part]
-
-
-def _fill(template: str, values: MacroValues) -> str:
-    return _MACRO.sub(lambda match: quote(getattr(values, match[1]), safe=""), template)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from uuid_utils import UUID
+
 from edge.contract.link_record import LinkState, Stickiness
 from edge.destination import Destination
 
 if TYPE_CHECKING:
-    from edge.contract.link_record import LinkRecord
+    from edge.contract.link_record import LinkRecord, Variant
 
 UNKNOWN_SLUGS: Final = 100_000
 """How many unknown slugs are remembered: some 15 MB at most."""
@@ -41,8 +43,19 @@ class CachedLink:
         self.by_cookie = chooses_by_weight and record.stickiness is Stickiness.COOKIE
         self.by_fingerprint = chooses_by_weight and record.stickiness is Stickiness.FINGERPRINT
         self.cookie_name = f"sy_{record.slug}"
-        self.destinations = {variant.id: Destination(variant.url) for variant in record.variants}
+        self.destinations = {
+            variant.id: Destination(variant.url, _link_macros(record, variant)) for variant in record.variants
+        }
         self.used = False
+
+
+def _link_macros(record: LinkRecord, variant: Variant) -> dict[str, str]:
+    return {
+        "link_id": str(UUID(bytes=record.link_id)),
+        "slug": record.slug,
+        "variant": variant.label,
+        "variant_id": str(UUID(bytes=variant.id)),
+    }
 
 
 class LinkCache:

@@ -11,19 +11,21 @@ A pure choice: chance is an argument, nothing is read and nothing is kept. In or
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
 from xxhash import xxh3_64_intdigest
 
 from edge.contract.events import Reason
+from edge.contract.link_record import Variant
 
 if TYPE_CHECKING:
-    from edge.contract.link_record import LinkRecord, Variant
+    from edge.contract.link_record import LinkRecord
 
 _TWO_64 = 2.0**64
 
 
-class Choice(NamedTuple):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """The chosen variant, and the reason that is stored with the click."""
 
     variant: Variant

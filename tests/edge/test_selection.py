@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge.contract.events import Reason
-from edge.selection import choose
+from edge.selection import Choice, choose
 from tests.edge.factories import make_link, make_variant
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ class TestWinnerAndGeo:
         link = link_with(weights, winner=winner, geo_rules={"BR": 0}, geo_default=1)
         pinned = link.variants[0].id
         for print_ in (fingerprint, None):
-            assert choose(link, "BR", pinned, print_, draw) == (link.variants[winner], Reason.WINNER)
+            assert choose(link, "BR", pinned, print_, draw) == Choice(link.variants[winner], Reason.WINNER)
 
     @given(WEIGHTS, DRAWS)
     def test_a_geo_link_goes_by_country_whatever_the_weights(self, weights: list[int], draw: float) -> None:
         link = link_with(weights, geo_rules={"BR": 1, "US": 0}, geo_default=len(weights) - 1)
         pinned = link.variants[0].id
-        assert choose(link, "BR", pinned, 1, draw) == (link.variants[1], Reason.GEO)
-        assert choose(link, "US", pinned, 1, draw) == (link.variants[0], Reason.GEO)
+        assert choose(link, "BR", pinned, 1, draw) == Choice(link.variants[1], Reason.GEO)
+        assert choose(link, "US", pinned, 1, draw) == Choice(link.variants[0], Reason.GEO)
         for country in ("DE", "", "br"):
-            assert choose(link, country, pinned, 1, draw) == (link.variants[-1], Reason.GEO_DEFAULT)
+            assert choose(link, country, pinned, 1, draw) == Choice(link.variants[-1], Reason.GEO_DEFAULT)
 
 
 class TestPinned:
@@ -78,7 +78,7 @@ class TestPinned:
         pinned = data.draw(st.sampled_from(link.variants))
         choice = choose(link, "BR", pinned.id, None, draw)
         if pinned.weight:
-            assert choice == (pinned, Reason.STICKY)
+            assert choice == Choice(pinned, Reason.STICKY)
         else:
             assert choice == choose(link, "BR", None, None, draw)
 
