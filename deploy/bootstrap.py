@@ -105,6 +105,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
+        # The installer inherits the lock: if we are killed, the next start waits until it is gone.
+        os.set_inheritable(descriptor, True)
     except OSError as error:
         raise BootstrapFailed(f"{folder} cannot be used: {error.strerror}.") from error
     try:
@@ -202,7 +204,12 @@ def run_showing(command: Sequence[str | Path], shown: re.Pattern[str]) -> tuple[
     last_lines: deque[str] = deque(maxlen=8)
     steps = 0
     with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        close_fds=False,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

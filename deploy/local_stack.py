@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from deploy.data_folder import Demo
     from deploy.supervisor import Service
 
+LOOPBACK: Final = "127.0.0.1"
+
 PORT_FREED_S: Final = 3.0
 """How long a port may stay taken by the dying processes of a stack that was killed."""
 
@@ -95,12 +97,14 @@ class LocalStack:
         self._folder = folder
         self._say = say
         self._secrets = folder.read_secrets()
-        self._api_port = self._claim_port(options.api_port, "SWITCHYARD_API_HOST", "--api-port")
-        self._edge_port = self._claim_port(options.edge_port, "SWITCHYARD_EDGE_HOST", "--edge-port")
+        api_host = os.environ.get("SWITCHYARD_API_HOST") or LOOPBACK
+        edge_host = os.environ.get("SWITCHYARD_EDGE_HOST") or LOOPBACK
+        self._api_port = self._claim_port(options.api_port, api_host, "--api-port")
+        self._edge_port = self._claim_port(options.edge_port, edge_host, "--edge-port")
         if self._api_port == self._edge_port:
             raise StartFailed(f"--api-port and --edge-port are both {self._api_port}; they must differ.")
-        self._api_url = f"http://127.0.0.1:{self._api_port}"
-        self._edge_url = f"http://127.0.0.1:{self._edge_port}"
+        self._api_url = _local_url(api_host, self._api_port)
+        self._edge_url = _local_url(edge_host, self._edge_port)
         self._embedded: list[Service] = []
         self._environment = self._prepare_environment()
         self._supervisor = Supervisor(folder.logs, say=say, changed=self._write_ready)
@@ -125,11 +129,10 @@ class LocalStack:
             self._folder.clear_ready()
             await self._stop(hurry)
 
-    def _claim_port(self, port: int, host_variable: str, option: str) -> int:
+    def _claim_port(self, port: int, host: str, option: str) -> int:
         """Check that a port can be used; 0 gives a free one. Raises StartFailed naming port and option."""
         if port == 0:
             return choose_port()
-        host = os.environ.get(host_variable) or "127.0.0.1"
         deadline = time.monotonic() + (PORT_FREED_S if self._folder.was_killed else 0)
         while not is_port_free(port, host):
             if time.monotonic() > deadline:
@@ -298,3 +301,10 @@ class LocalStack:
                     self._say(f"{waiting} chunks of events are left in the stream; the journals keep them.")
                     return
                 await asyncio.sleep(0.05)
+
+
+def _local_url(host: str, port: int) -> str:
+    """Give the URL at which this machine reaches a server that listens on `host`."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  compared, not bound
+        host = LOOPBACK
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

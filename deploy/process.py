@@ -93,7 +93,8 @@ def own_environment(**extra: str) -> dict[str, str]:
 
 def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether nobody listens on a TCP port, not even someone who would share it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from control_plane.core.tokens import verify_token
+
+if TYPE_CHECKING:
+    from control_plane.db.pool import Pool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -48,6 +52,14 @@ def test_role_without_settings_ends_with_a_sentence(role: str, tmp_path: Path) -
 def test_migrate_says_what_it_did(database_url: str, tmp_path: Path) -> None:
     answer = run("migrate", "--data-dir", str(tmp_path), SWITCHYARD_DATABASE_URL=database_url)
     assert (answer.returncode, answer.stdout) == (0, "The database is up to date.\n")
+
+
+async def test_migrate_refuses_a_newer_database(pool: Pool, database_url: str, tmp_path: Path) -> None:
+    await pool.execute("INSERT INTO schema_migrations VALUES (9999, '9999_future', 'x', now())")
+    answer = run("migrate", "--data-dir", str(tmp_path), SWITCHYARD_DATABASE_URL=database_url)
+    assert answer.returncode == 2
+    assert "the database has migration 9999_future" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_resync_writes_links(database_url: str, redis_url: str, tmp_path: Path) -> None:
