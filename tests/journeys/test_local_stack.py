@@ -110,11 +110,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(checkout, tmp_path_factory.mktemp("stack"))
-    stack.start()
-    yield stack
-    stack.stop()
-    # Root's database may be in a system folder: pytest's own folders are closed to others.
-    shutil.rmtree(stack.data / json.loads((stack.data / "state.json").read_text())["servers"])
+    try:
+        stack.start()
+        yield stack
+        stack.stop()
+    finally:
+        # Root's database may be in a system folder: pytest's own folders are closed to others.
+        state = stack.data / "state.json"
+        if state.exists() and (servers := json.loads(state.read_text())["servers"]):
+            shutil.rmtree(stack.data / servers)
 
 
 def is_running(pid: int) -> bool:
