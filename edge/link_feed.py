@@ -33,7 +33,9 @@ FOLLOW_BLOCK_MS: Final = 500
 """How long a read of the changes waits; also how often the marker is looked at."""
 RETRY_S: Final = 0.1
 LOADS_AT_ONCE: Final = 1000
-"""Bounds what a flood of unknown slugs may hold in memory and ask of Redis at one time."""
+"""Bounds what a flood of unknown slugs may hold in memory."""
+CONNECTIONS: Final = 16
+"""Bounds what such a flood may ask of Redis at one time."""
 
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -48,7 +50,7 @@ class LinkFeed:
 
     def __init__(self, redis_url: str, cache: LinkCache) -> None:
         self._cache = cache
-        self._redis = open_redis(redis_url)
+        self._redis = open_redis(redis_url, connections=CONNECTIONS)
         self._follower = open_redis(redis_url, block_s=FOLLOW_BLOCK_MS / 1000)
         self._epoch: bytes | None = None
         self._position = b"0-0"
@@ -69,12 +71,14 @@ class LinkFeed:
             if len(self._loading) >= LOADS_AT_ONCE:
                 raise LinksUnavailableError("too many links are being looked up")
             task = self._loading[slug] = asyncio.create_task(self._load(slug))
-            task.add_done_callback(lambda _done: self._forget_load(slug))
+            task.add_done_callback(lambda done: self._forget_load(slug, done))
         return await asyncio.shield(task)
 
-    def _forget_load(self, slug: str) -> None:
+    def _forget_load(self, slug: str, done: asyncio.Task[CachedLink | None]) -> None:
         self._loading.pop(slug, None)
         self._changed_while_loading.discard(slug)
+        if not done.cancelled():
+            done.exception()  # seen, though every visitor who waited for it may be gone
 
     async def _load(self, slug: str) -> CachedLink | None:
         while True:
@@ -129,6 +133,8 @@ class LinkFeed:
             newest: Any = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
             self._position = newest[0][0] if newest else b"0-0"
             self._cache.clear()
+            # What is being loaded may have been read before a change that is not read any more.
+            self._changed_while_loading |= self._loading.keys()
             log.info("links_feed_started", epoch=epoch.decode())
         self._epoch = epoch
         self.is_ready = True
@@ -146,13 +152,14 @@ class LinkFeed:
         found: Any = await self._follower.xread(
             {redis_keys.link_changes(): self._position}, count=1000, block=FOLLOW_BLOCK_MS
         )
-        if found:
-            entries: list[Entry] = found[0][1]
-            await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
-            self._position = entries[-1][0]
-        if await self._read_epoch() != self._epoch:
-            self.is_ready = False
+        entries: list[Entry] = found[0][1] if found else []
+        await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
+        # Looked at after the read and from where it began: a worker that was stopped for a while
+        # may find its connection alive, and the changes of that while trimmed.
+        if await self._read_epoch() != self._epoch or await self._is_trimmed():
             await self._begin()
+        elif entries:
+            self._position = entries[-1][0]
 
     async def _refresh(self, slugs: set[str]) -> None:
         """Fetch the links that are cached anew; the others are fetched when they are asked for."""

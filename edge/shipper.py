@@ -60,13 +60,8 @@ class Shipper:
         self._next_loss_check = 0.0
         self.is_connected = False
 
-    async def run(self) -> None:
+    async def keep_shipping(self) -> None:
         """Ship until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_adopting())
-            tasks.create_task(self._keep_shipping())
-
-    async def _keep_shipping(self) -> None:
         while True:
             try:
                 moved = await self._ship_round()
@@ -84,7 +79,8 @@ class Shipper:
     def _pause_s(self) -> float:
         return self._interval_s if self._own.has_uncut_events else min(IDLE_S, self._interval_s * 4)
 
-    async def _keep_adopting(self) -> None:
+    async def keep_adopting(self) -> None:
+        """Take over the journals of dead workers until cancelled."""
         while True:
             # A long journal takes a while to read, so it is read beside the event loop.
             for journal in await asyncio.to_thread(self._spool.adopt_dead):
@@ -106,11 +102,20 @@ class Shipper:
             if check_loss:
                 await self._find_lost(journal)
             self._note_oldest(journal)
-        for journal in [journal for journal in self._adopted if journal.is_empty]:
-            self._adopted.remove(journal)
-            self._spool.retire(journal)
-            log.info("journal_retired", journal=journal.journal_id)
+        if check_loss:
+            await self._redis.ping()  # an idle shipper asks nothing else
+            self._retire_landed()
         return moved
+
+    def _retire_landed(self) -> None:
+        for journal in [journal for journal in self._adopted if journal.is_empty]:
+            try:
+                self._spool.retire(journal)
+            except OSError as error:  # a full disk; tried again
+                log.warning("journal_not_retired", journal=journal.journal_id, error=str(error))
+                continue
+            self._adopted.remove(journal)
+            log.info("journal_retired", journal=journal.journal_id)
 
     async def _ship(self, journal: Journal) -> bool:
         if not journal.unshipped and self._has_window(journal):
@@ -143,11 +148,14 @@ class Shipper:
 
     async def _find_lost(self, journal: Journal) -> None:
         """Put back in line what was shipped, is not in the stream any more, and has not landed."""
-        if not journal.in_flight or await self._is_in_stream(journal.in_flight[0]):
+        if not journal.in_flight or await self._is_in_stream(oldest := journal.in_flight[0]):
+            return
+        # Landed is announced before an entry is deleted: what is absent and landed shows here.
+        await self._read_landed(journal)
+        if not journal.in_flight or journal.in_flight[0] is not oldest:
             return
         suspects = list(journal.in_flight)
         present = await self._find_in_stream(suspects)
-        # Landed is announced before an entry is deleted: what is absent and landed shows here.
         await self._read_landed(journal)
         lost = {cut.sequence for cut in suspects if cut.sequence not in present}
         if lost and journal.in_flight and journal.in_flight[0].sequence in lost:
@@ -185,9 +193,8 @@ class Shipper:
                 await asyncio.sleep(self._interval_s)
         except REDIS_FAULTS as error:
             log.warning("shipper_drain_incomplete", error=str(error) or type(error).__name__)
-        for journal in [self._own, *self._adopted]:
-            if journal.is_empty:
-                self._spool.retire(journal)
-            else:
-                journal.close()
+        self._adopted.append(self._own)
+        self._retire_landed()
+        for journal in self._adopted:
+            journal.close()
         await self._redis.aclose()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import os
 import random
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +13,7 @@ import structlog
 import uuid_utils
 
 from edge.geo import CountryLookup
-from edge.handler import Handler
+from edge.handler import JOURNAL_FULL, Handler
 from edge.link_cache import LinkCache
 from edge.link_feed import LinkFeed
 from edge.request import ProxyTrust
@@ -24,6 +22,8 @@ from edge.spool import Spool
 from edge.status import PREFIX, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
     from edge.request import EdgeRequest, EdgeResponse
     from edge.settings import Settings
 
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 5.0
 """How long a worker that stops waits for its journal to land."""
+RESTART_S: Final = 1.0
 MEBI: Final = 1024 * 1024
 
 
@@ -38,6 +39,11 @@ class Worker:
     """Owns a journal and the tasks around it. Create it inside the running event loop."""
 
     def __init__(self, settings: Settings) -> None:
+        # What a setting can make fail comes before the journal: a worker that cannot start leaves none.
+        countries = CountryLookup(database=settings.geo_database, header=settings.country_header)
+        trust = ProxyTrust(settings.trusted_proxies)
+        cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
+        self._feed = LinkFeed(settings.redis_url, cache)
         spool = Spool(
             Path(settings.journal_dir),
             segment_bytes=settings.journal_segment_mb * MEBI,
@@ -45,8 +51,6 @@ class Worker:
         )
         self._settings = settings
         self._journal = spool.open_journal()
-        cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
-        self._feed = LinkFeed(settings.redis_url, cache)
         self._shipper = Shipper(
             spool=spool,
             journal=self._journal,
@@ -58,28 +62,28 @@ class Worker:
             cache=cache,
             feed=self._feed,
             journal=self._journal,
-            countries=CountryLookup(database=settings.geo_database, header=settings.country_header),
-            trust=ProxyTrust(settings.trusted_proxies),
+            countries=countries,
+            trust=trust,
             cookie_max_age_s=settings.cookie_max_age_s,
             fingerprint_seed=_seed(settings.fingerprint_secret),
             new_id=uuid_utils.uuid7,
             draw=random.random,
         )
         self._status = Status(spool=spool, cache=cache, feed=self._feed, shipper=self._shipper)
-        self._synced: asyncio.Future[None] | None = None
+        self._synced: asyncio.Future[bool] | None = None
         self._waits_for_disk = settings.journal_sync == "always"
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start following the links and shipping the journal."""
-        self._tasks = [
-            asyncio.create_task(self._feed.follow(), name="link feed"),
-            asyncio.create_task(self._shipper.run(), name="shipper"),
-        ]
+        work = {
+            "link feed": self._feed.follow,
+            "shipping": self._shipper.keep_shipping,
+            "adoption": self._shipper.keep_adopting,
+        }
         if self._settings.journal_sync != "never":
-            self._tasks.append(asyncio.create_task(self._keep_syncing(), name="journal sync"))
-        for task in self._tasks:
-            task.add_done_callback(_stop_if_broken)
+            work["journal sync"] = self._keep_syncing
+        self._tasks = [asyncio.create_task(_keep_running(name, task)) for name, task in work.items()]
         # What lives as long as the worker need not be looked at by every collection.
         gc.collect()
         gc.freeze()
@@ -97,15 +101,15 @@ class Worker:
         response = self._handler.answer(request)
         if response is None:
             response = await self._handler.load_and_answer(request)
-        if self._waits_for_disk:
-            await self._next_sync()
+        if self._waits_for_disk and not await self._next_sync():
+            return JOURNAL_FULL
         return response
 
-    async def _next_sync(self) -> None:
-        """Wait for a sync of the journal that begins after now."""
+    async def _next_sync(self) -> bool:
+        """Wait for a sync of the journal that begins after now. Tell whether the disk took it."""
         if self._synced is None:
             self._synced = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._synced)
+        return await asyncio.shield(self._synced)
 
     async def _keep_syncing(self) -> None:
         """Write the journal through to the disk: for waiting answers at once, else by interval."""
@@ -114,25 +118,51 @@ class Worker:
             await asyncio.sleep(pause_s)
             waiting, self._synced = self._synced, None
             if waiting is not None or not self._waits_for_disk:
-                await asyncio.to_thread(self._journal.sync)
-            if waiting is not None:
-                waiting.set_result(None)
+                is_on_disk = await self._sync()
+                if waiting is not None:
+                    waiting.set_result(is_on_disk)
+
+    async def _sync(self) -> bool:
+        try:
+            await asyncio.to_thread(self._journal.sync)
+        except OSError as error:
+            log.error("journal_not_synced", error=str(error))  # noqa: TRY400  the error says it all
+            return False
+        return True
 
     async def stop(self) -> None:
         """Stop the tasks, ship what is left, and let the journal go."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._shipper.drain(DRAIN_S)
         await self._feed.aclose()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    Again and again: asyncio.wait_for, which redis-py awaits its sockets with, can swallow a
+    cancellation before Python 3.12.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _ended, running = await asyncio.wait(running, timeout=0.05)
 
 
 def _seed(secret: str) -> int:
     return int.from_bytes(hashlib.blake2b(secret.encode(), digest_size=8).digest(), "big")
 
 
-def _stop_if_broken(task: asyncio.Task[None]) -> None:
-    """End the worker when it no longer ships or follows links; its supervisor starts another."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("worker_task_died", task=task.get_name(), exc_info=task.exception())
-        os.kill(os.getpid(), signal.SIGTERM)
+async def _keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a task that has no end, again when a fault that nobody foresaw ends it.
+
+    Without the task the worker still redirects from memory and writes clicks down; without the
+    worker, what it has in memory would be gone as well.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("worker_task_failed", task=name)
+            await asyncio.sleep(RESTART_S)
