@@ -292,8 +292,7 @@ async def test_flushers_that_are_cut_off_again_and_again_lose_and_double_nothing
         await ship(redis, make_chunk(number, [make_click() for _ in range(40)]))
     for round_ in range(6):
         running = RunningFlusher(settings)
-        target = await count(pool) + 1
-        await eventually(lambda target=target: _reaches(pool, target))  # type: ignore[misc]  # bound at once
+        await _await_progress(pool, until=chunks * 40)
         await asyncio.sleep(0.001 * round_)
         await running.kill()
     last = RunningFlusher(settings)
@@ -338,5 +337,11 @@ async def _is_drained(redis: Redis) -> bool:
     return int(await redis.xlen(redis_keys.events())) == 0
 
 
-async def _reaches(pool: asyncpg.Pool, target: int) -> bool:
-    return await count(pool) >= target
+async def _await_progress(pool: asyncpg.Pool, until: int) -> None:
+    """Wait until at least one more row has landed, or all of them have."""
+    target = min(await count(pool) + 1, until)
+
+    async def is_there() -> bool:
+        return await count(pool) >= target
+
+    await eventually(is_there)
