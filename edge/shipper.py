@@ -37,8 +37,8 @@ CHUNKS_IN_FLIGHT: Final = 5000
 LOSS_CHECK_S: Final = 1.0
 ADOPTION_S: Final = 2.0
 RETRY_S: Final = 0.2
-IDLE_S: Final = 0.05
-"""How often an idle shipper asks how far its journals have landed."""
+LANDED_S: Final = 0.05
+"""How often a shipper asks how far its journal has landed; asking costs as much as shipping."""
 
 
 class Shipper:
@@ -57,7 +57,7 @@ class Shipper:
         self._redis: Redis = open_redis(redis_url)
         self._interval_s = interval_s
         self._window_bytes = window_bytes
-        self._next_loss_check = 0.0
+        self._next_loss_check = self._next_landed = 0.0
         self.is_connected = False
 
     async def keep_shipping(self) -> None:
@@ -77,7 +77,7 @@ class Shipper:
                 await asyncio.sleep(RETRY_S)
 
     def _pause_s(self) -> float:
-        return self._interval_s if self._own.has_uncut_events else min(IDLE_S, self._interval_s * 4)
+        return self._interval_s if self._own.has_uncut_events else min(LANDED_S, self._interval_s * 4)
 
     async def keep_adopting(self) -> None:
         """Take over the journals of dead workers until cancelled."""
@@ -92,12 +92,17 @@ class Shipper:
 
     async def _ship_round(self) -> bool:
         """Ship one round of every journal and look how far each has landed. Tell if any moved."""
-        check_loss = time.monotonic() >= self._next_loss_check
+        now = time.monotonic()
+        check_loss, ask_landed = now >= self._next_loss_check, now >= self._next_landed
         if check_loss:
-            self._next_loss_check = time.monotonic() + LOSS_CHECK_S
+            self._next_loss_check = now + LOSS_CHECK_S
+        if ask_landed:
+            self._next_landed = now + LANDED_S
         moved = False
         for journal in [self._own, *self._adopted]:
-            await self._read_landed(journal)
+            # A journal that was taken over is asked for first: most of it may have landed long ago.
+            if ask_landed or journal is not self._own:
+                await self._read_landed(journal)
             moved |= await self._ship(journal)
             if check_loss:
                 await self._find_lost(journal)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol
     from granian.rsgi import Scope
 
-    from edge.request import EdgeResponse, Headers
+    from edge.request import EdgeResponse
     from edge.settings import Settings
 
 BACKLOG: Final = 4096
@@ -42,7 +42,7 @@ class RsgiApp:
             scope.query_string,
             scope.scheme,
             _strip_port(scope.client),
-            cast("Headers", scope.headers),  # its stub omits get_all
+            scope.headers,  # type: ignore[arg-type]  # its stub omits get_all
         )
         response = self._worker.answer(request)
         if response is None:
@@ -59,9 +59,11 @@ def _send(response: EdgeResponse, method: str, protocol: RSGIHTTPProtocol) -> No
 
 def _strip_port(client: str) -> str:
     """Give the address in `127.0.0.1:1234` or `[::1]:1234`; a v4 address inside v6 becomes v4."""
-    address = client.rpartition(":")[0].strip("[]")
-    if address.startswith("::ffff:") and "." in address:
-        return address[7:]
+    address = client[: client.rfind(":")]
+    if address.startswith("["):
+        address = address[1:-1]
+        if address.startswith("::ffff:") and "." in address:
+            return address[7:]
     return address
 
 
