@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from edge.contract.link_record import LinkRecord
     from edge.link_cache import CachedLink
     from tests.conftest import TestServer
 
@@ -49,12 +51,36 @@ class RunningFeed:
     async def becomes(self, slug: str, version: int, timeout_s: float = A_SECOND) -> None:
         await eventually(lambda: self.version_of(slug) == version, timeout_s=timeout_s, every_s=0.005)
 
+    async def has_read_changes(self, redis: Redis) -> None:
+        ((newest, _change),) = await redis.xrevrange(redis_keys.link_changes(), count=1)  # type: ignore[misc]
+        await eventually(lambda: self.feed._position == newest)
+
     async def forgets_unknown(self, slug: str) -> None:
         await eventually(lambda: not self.is_unknown(slug), timeout_s=A_SECOND, every_s=0.005)
 
     async def stop(self) -> None:
         await end_tasks([self.task])
         await self.feed.aclose()
+
+
+@contextlib.asynccontextmanager
+async def slow_load(edge: RunningFeed, slug: str) -> AsyncIterator[None]:
+    """Load a link; what happens inside the `with` happens after Redis was read, before that is used."""
+    fetch, has_read, go_on = edge.feed._fetch, asyncio.Event(), asyncio.Event()
+
+    async def fetch_slowly(slug: str) -> LinkRecord | None:
+        record = await fetch(slug)
+        has_read.set()
+        await go_on.wait()
+        return record
+
+    edge.feed._fetch = fetch_slowly  # type: ignore[method-assign]  # until the load has ended
+    load = asyncio.create_task(edge.feed.load(slug))
+    await has_read.wait()
+    yield
+    go_on.set()
+    await load
+    edge.feed._fetch = fetch  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -186,55 +212,35 @@ class TestChanges:
     async def test_a_change_while_its_link_is_being_loaded_is_not_missed(
         self, edge: RunningFeed, redis: Redis
     ) -> None:
+        await publish(redis, make_link())
         await declare_ready(redis)
         await edge.ready()
-        for round_ in range(100):
-            slug = f"slug-{round_}"
-            await publish(redis, make_link(slug=slug))
-            load = asyncio.create_task(edge.feed.load(slug))
-            await asyncio.sleep(0.0001 * (round_ % 20))
-            await publish(redis, make_link(slug=slug, version=2))
-            await load
-            await edge.becomes(slug, 2)
+        async with slow_load(edge, "summer"):
+            await publish(redis, make_link(version=2))
+            await edge.has_read_changes(redis)
+        assert edge.version_of("summer") == 2
 
     async def test_a_link_made_while_it_is_being_looked_up_does_not_stay_unknown(
         self, edge: RunningFeed, redis: Redis
     ) -> None:
         await declare_ready(redis)
         await edge.ready()
-        for round_ in range(100):
-            slug = f"slug-{round_}"
-            load = asyncio.create_task(edge.feed.load(slug))
-            await asyncio.sleep(0.0001 * (round_ % 20))
-            await publish(redis, make_link(slug=slug))
-            await load
-            await edge.forgets_unknown(slug)
+        async with slow_load(edge, "summer"):
+            await publish(redis, make_link())
+            await edge.has_read_changes(redis)
+        assert edge.version_of("summer") == 1
+        assert not edge.is_unknown("summer")
 
-    async def test_a_stale_load_does_not_outlive_a_new_epoch(
-        self, edge: RunningFeed, redis: Redis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_stale_load_does_not_outlive_a_new_epoch(self, edge: RunningFeed, redis: Redis) -> None:
         """The load reads, the link changes, and the feed begins anew behind that change."""
         await publish(redis, make_link())
         await declare_ready(redis, "1")
         await edge.ready()
-        fetch, read, go_on = edge.feed._fetch, asyncio.Event(), asyncio.Event()
-
-        async def fetch_slowly(slug: str) -> object:
-            record = await fetch(slug)
-            read.set()
-            await go_on.wait()
-            return record
-
-        monkeypatch.setattr(edge.feed, "_fetch", fetch_slowly)
-        load = asyncio.create_task(edge.feed.load("summer"))
-        await read.wait()
-        await redis.set(redis_keys.link("summer"), _encoded(version=2))
-        await declare_ready(redis, "2")
-        await eventually(lambda: edge.feed._epoch is not None and edge.feed._epoch.endswith(b":2"))
-        go_on.set()
-        link = await load
-        assert link is not None
-        assert link.record.version == 2
+        async with slow_load(edge, "summer"):
+            await redis.set(redis_keys.link("summer"), _encoded(version=2))
+            await declare_ready(redis, "2")
+            await eventually(lambda: edge.feed._epoch is not None and edge.feed._epoch.endswith(b":2"))
+        assert edge.version_of("summer") == 2
 
     async def test_an_unreadable_change_keeps_what_is_cached(self, edge: RunningFeed, redis: Redis) -> None:
         await publish(redis, make_link())
