@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from uuid_utils import UUID
 
+    from edge.contract.link_record import Variant
     from edge.geo import CountryLookup
     from edge.journal import Journal
     from edge.link_cache import CachedLink, LinkCache
     from edge.link_feed import LinkFeed
     from edge.request import Headers, ProxyTrust
-    from edge.selection import Choice
 
 USER_AGENT_LENGTH: Final = 1024
 REFERRER_LENGTH: Final = 2048
@@ -63,15 +63,6 @@ GONE_LINK: Final = _refuse(410, "This link is no longer active.")
 LINKS_UNAVAILABLE: Final = _refuse(503, "Links cannot be looked up right now.", ("retry-after", "1"))
 JOURNAL_FULL: Final = _refuse(503, "Clicks cannot be recorded right now.", ("retry-after", "5"))
 METHOD_REFUSED: Final = _refuse(405, "A link answers GET and HEAD.", ("allow", "GET, HEAD"))
-
-
-class Visitor(msgspec.Struct, gc=False):
-    """Who asks. `ip`: address as text. `country`: ISO code, "" when unknown."""
-
-    ip: str
-    country: str
-    user_agent: str
-    is_secure: bool
 
 
 class Handler:
@@ -140,77 +131,75 @@ class Handler:
         return self._redirect(link, request)
 
     def _redirect(self, link: CachedLink, request: EdgeRequest) -> EdgeResponse:
-        visitor = self._identify(request)
-        headers = request.headers
+        headers, record = request.headers, link.record
+        ip, country, is_secure = self._identify(request)
         pinned = fingerprint = None
         uses_cookie = link.by_cookie and headers.get("sec-gpc") != "1"
         if uses_cookie:
             pinned = read_pinned_variant(headers, link.cookie_name)
         elif link.by_fingerprint:
-            seen = f"{visitor.ip}\0{visitor.user_agent}".encode(errors="replace")
-            fingerprint = xxh3_64_intdigest(seen, self._fingerprint_seed)
-        choice = choose(link.record, visitor.country, pinned, fingerprint, self._draw())
-        click_id = self._new_id()
+            fingerprint = self._take_fingerprint(ip, headers)
+        choice = choose(record, country, pinned, fingerprint, self._draw())
+        variant, click_id = choice.variant, self._new_id()
 
         if request.method == "GET":
-            try:
-                self._record(link, choice, click_id, request, visitor)
-            except JournalFullError:
-                self._count[_JOURNAL_FULL] += 1
+            click = Click(
+                click_id.bytes,
+                record.tenant_id,
+                record.link_id,
+                variant.id,
+                record.version,
+                choice.reason,
+                ip,
+                country,
+                (headers.get("referer") or "")[:REFERRER_LENGTH],
+                (headers.get("user-agent") or "")[:USER_AGENT_LENGTH],
+                request.query[:QUERY_LENGTH],
+                is_prefetch(headers),
+            )
+            if not self._record(click):
                 return JOURNAL_FULL
-            self._count[_SERVED] += 1
         else:
             self._count[_HEAD] += 1
 
-        query = request.query if link.record.forward_query else ""
-        location = link.destinations[choice.variant.id].locate(query, click_id, visitor.country)
-        answer = [("location", location), _NO_STORE]
-        if uses_cookie and choice.variant.id != pinned:
-            answer.append(("set-cookie", self._pin(link, choice, secure=visitor.is_secure)))
+        query = request.query if record.forward_query else ""
+        answer = [("location", link.destinations[variant.id].locate(query, click_id, country)), _NO_STORE]
+        if uses_cookie and variant.id != pinned:
+            answer.append(("set-cookie", self._pin(link, variant, secure=is_secure)))
         return EdgeResponse(302, answer)
 
-    def _identify(self, request: EdgeRequest) -> Visitor:
-        headers = request.headers
-        user_agent = headers.get("user-agent") or ""
-        if self._trust.trusts(request.peer):
-            ip = self._trust.find_client(request)
-            country = self._countries.find_country(ip, headers)
-            is_secure = request.scheme == "https" or headers.get("x-forwarded-proto") == "https"
-            return Visitor(ip, country, user_agent, is_secure)
-        country = self._countries.find_country(request.peer, None)
-        return Visitor(request.peer, country, user_agent, request.scheme == "https")
+    def _identify(self, request: EdgeRequest) -> tuple[str, str, bool]:
+        """Tell who asks: address, country ("" when unknown), whether over TLS."""
+        is_secure = request.scheme == "https"
+        if not self._trust.trusts(request.peer):
+            return request.peer, self._countries.find_country(request.peer, None), is_secure
+        ip = self._trust.find_client(request)
+        is_secure = is_secure or request.headers.get("x-forwarded-proto") == "https"
+        return ip, self._countries.find_country(ip, request.headers), is_secure
 
-    def _record(
-        self, link: CachedLink, choice: Choice, click_id: UUID, request: EdgeRequest, visitor: Visitor
-    ) -> None:
-        """Write the click down. Raises JournalFullError."""
-        record = link.record
-        prefetch = is_prefetch(request.headers)
-        click = Click(
-            click_id.bytes,
-            record.tenant_id,
-            record.link_id,
-            choice.variant.id,
-            record.version,
-            choice.reason,
-            visitor.ip,
-            visitor.country,
-            (request.headers.get("referer") or "")[:REFERRER_LENGTH],
-            visitor.user_agent[:USER_AGENT_LENGTH],
-            request.query[:QUERY_LENGTH],
-            prefetch,
-        )
+    def _take_fingerprint(self, ip: str, headers: Headers) -> int:
+        seen = f"{ip}\0{headers.get('user-agent') or ''}"
+        return xxh3_64_intdigest(seen.encode(errors="replace"), self._fingerprint_seed)
+
+    def _record(self, click: Click) -> bool:
+        """Write the click down, and count it; False when the journal is full."""
         try:
             payload = encode_event(click)
         except UnicodeEncodeError:
             payload = encode_event(_without_surrogates(click))
-        self._journal.append(payload)
-        if prefetch:
+        try:
+            self._journal.append(payload)
+        except JournalFullError:
+            self._count[_JOURNAL_FULL] += 1
+            return False
+        self._count[_SERVED] += 1
+        if click.prefetch:
             self._count[_PREFETCH] += 1
+        return True
 
-    def _pin(self, link: CachedLink, choice: Choice, *, secure: bool) -> str:
+    def _pin(self, link: CachedLink, variant: Variant, *, secure: bool) -> str:
         cookie = (
-            f"{link.cookie_name}={choice.variant.id.hex()}; Path=/{link.record.slug}"
+            f"{link.cookie_name}={variant.id.hex()}; Path=/{link.record.slug}"
             f"; Max-Age={self._cookie_max_age_s}; HttpOnly; SameSite=Lax"
         )
         return f"{cookie}; Secure" if secure else cookie

@@ -100,10 +100,8 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def is_prefetch(headers: Headers) -> bool:
     """Tell whether the browser only fetches ahead or makes a preview, by its own word."""
-    for name in ("sec-purpose", "purpose", "x-moz"):
-        value = headers.get(name)
-        if value is not None:
-            value = value.lower()
-            if "prefetch" in value or "preview" in value or "prerender" in value:
-                return True
-    return False
+    value = headers.get("sec-purpose") or headers.get("purpose") or headers.get("x-moz")
+    if value is None:
+        return False
+    value = value.lower()
+    return "prefetch" in value or "preview" in value or "prerender" in value

@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     journal_segment_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     journal_sync: Literal["never", "interval", "always"] = "never"
     journal_sync_ms: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    ship_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    ship_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     ship_window_mb: Annotated[int, msgspec.Meta(ge=1)] = 128
     link_cache_size: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     unknown_link_ttl_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
