@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from deploy import bootstrap
+from tests.stacks import environment
 from tests.support import eventually, free_port
 
 if TYPE_CHECKING:
@@ -85,14 +86,6 @@ class Stack:
         url = f"{self.ready['api_url']}/api/v1/public/links/{link['id']}/clicks"
         total: int = httpx.get(url, headers=headers).json()["total"]
         return total
-
-
-def environment() -> dict[str, str]:
-    """Give the environment without servers to use, and with the libraries that run these tests."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SWITCHYARD_", "PYTEST_"))
-    }
-    return kept | {"SWITCHYARD_VENV": sys.prefix}
 
 
 @pytest.fixture(scope="module")

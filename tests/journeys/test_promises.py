@@ -9,7 +9,7 @@ import os
 import signal
 from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -17,53 +17,15 @@ import asyncpg
 import pytest
 
 from loadtests.bench_stack import running_stack
+from tests.stacks import Stack
 from tests.support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONNECTIONS = 64
 CHI_SQUARED_LIMIT = 22.0
 """One degree of freedom: fair draws exceed it once in 370,000 runs."""
-
-
-class Stack:
-    """A running stack, seen through its ready.json."""
-
-    def __init__(self, ready_file: Path) -> None:
-        self._file = ready_file
-
-    @property
-    def ready(self) -> dict[str, Any]:
-        ready: dict[str, Any] = json.loads(self._file.read_text())
-        return ready
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        with closing(http.client.HTTPConnection(urlsplit(self.ready["api_url"]).netloc, timeout=30)) as api:
-            headers = {"X-API-Key": self.ready["api_key"], "Content-Type": "application/json"}
-            api.request(method, f"/api/v1/public{path}", json.dumps(body) if body else None, headers)
-            answer = api.getresponse()
-            content = answer.read()
-        assert answer.status < 300, content
-        decoded: dict[str, Any] = json.loads(content)
-        return decoded
-
-    async def create_link(self, slug: str, weights: dict[str, int]) -> str:
-        """Create an A/B link whose destinations tell variant and click; wait until the edge has it."""
-        variants = [
-            {"label": label, "destination_url": f"https://example.com/{label}/{{click_id}}", "weight": weight}
-            for label, weight in weights.items()
-        ]
-        link = self.call("POST", "/links", {"name": slug, "slug": slug, "variants": variants})
-        await eventually(lambda: self.location(slug, "HEAD"))
-        link_id: str = link["id"]
-        return link_id
-
-    def location(self, slug: str, method: str) -> str | None:
-        with closing(http.client.HTTPConnection(urlsplit(self.ready["edge_url"]).netloc, timeout=10)) as edge:
-            edge.request(method, f"/{slug}")
-            return edge.getresponse().getheader("location")
 
 
 @pytest.fixture(scope="module")

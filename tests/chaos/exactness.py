@@ -1,0 +1,102 @@
+"""What must hold after every disturbance: each redirect that was received has one row, and all agrees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from tests.chaos.chaos_stack import SLUGS
+from tests.support import eventually
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from deploy.doctor import Report
+    from edge.status import Events
+    from tests.chaos.chaos_stack import ChaosStack
+    from tests.chaos.visitors import Visitors
+
+SETTLE_S = 60.0
+
+_WRONG_TOTALS = """
+WITH counted AS (
+    SELECT tenant_id, link_id, variant_id, count(*) AS clicks FROM clicks GROUP BY 1, 2, 3
+)
+SELECT * FROM counted FULL JOIN click_totals AS kept USING (tenant_id, link_id, variant_id)
+WHERE counted.clicks IS DISTINCT FROM kept.clicks
+"""
+
+_WRONG_HOURS = """
+WITH counted AS (
+    SELECT tenant_id, link_id, variant_id, date_trunc('hour', {moment}) AS hour, count(*) AS clicks
+    FROM clicks GROUP BY 1, 2, 3, 4
+)
+SELECT * FROM counted FULL JOIN click_hours AS kept USING (tenant_id, link_id, variant_id, hour)
+WHERE counted.clicks IS DISTINCT FROM kept.clicks
+""".format(
+    moment="to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0), 'UTC'"
+)
+
+
+async def assert_nothing_lost(stack: ChaosStack, visitors: Visitors, before: set[UUID]) -> None:
+    """Wait until all has landed, then count. `before`: ids of the clicks that were there before."""
+    assert len(set(visitors.clicks)) == len(visitors.clicks)
+    await eventually(lambda: _has_settled(stack), timeout_s=SETTLE_S, every_s=0.05)
+    async with stack.database() as db:
+        rows = await list_clicks(db)
+        assert len(set(rows)) == len(rows)
+        missing = set(visitors.clicks) - set(rows)
+        assert not missing, f"{len(missing)} of {len(visitors.clicks)} redirects have no row"
+        # A click that was written down may have found its visitor gone, or have been cut off from it.
+        unheard = set(rows) - set(visitors.clicks) - before
+        assert len(unheard) <= visitors.unsure
+        await assert_rollups_agree(db)
+    await assert_all_is_well(stack)
+
+
+async def list_clicks(db: asyncpg.Connection[Any]) -> list[UUID]:
+    """Give the ids of every click."""
+    rows = await db.fetch("SELECT id FROM clicks")
+    return [UUID(str(row["id"])) for row in rows]
+
+
+async def assert_rollups_agree(db: asyncpg.Connection[Any]) -> None:
+    """Compare every total and every hour with the rows that it counts."""
+    assert await db.fetch(_WRONG_TOTALS) == []
+    assert await db.fetch(_WRONG_HOURS) == []
+
+
+async def assert_all_is_well(stack: ChaosStack) -> None:
+    """See that the doctor finds nothing, and that a changed link reaches the edge."""
+
+    async def examine() -> list[Any]:
+        return find_wrong(await stack.examine())
+
+    await eventually(lambda: _is_sound(stack), timeout_s=SETTLE_S, every_s=0.1)
+    assert await examine() == []
+    assert stack.location(SLUGS[0], "HEAD") is not None
+
+
+async def _is_sound(stack: ChaosStack) -> bool:
+    return not find_wrong(await stack.examine())
+
+
+def find_wrong(report: Report) -> list[str]:
+    """Give what the doctor found wrong; the disk of the machine that tests is none of our business."""
+    return [
+        f"{check.name}: {check.says}"
+        for check in report.checks
+        if not check.ok and check.name not in {"journal folder", "libraries"}
+    ]
+
+
+async def _has_settled(stack: ChaosStack) -> Events | None:
+    """Tell whether all that was served is journaled, shipped, landed, and in the table."""
+    health = stack.health()
+    if health is None:
+        return None
+    events = health.events
+    async with stack.database() as db:
+        rows = await db.fetchval("SELECT count(*) FROM clicks")
+    agrees = events.journaled == events.shipped == events.landed == rows
+    return events if agrees and events.lag_ms == 0 else None
