@@ -6,7 +6,6 @@ README.md has the table of them; tests/test_settings.py fails when it omits one.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -40,6 +39,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     cookie_max_age_s: Annotated[int, msgspec.Meta(ge=1)] = 90 * 86_400
     fingerprint_secret: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what no single field can tell."""
+        if self.journal_budget_mb < self.journal_segment_mb:
+            raise ValueError(
+                f"SWITCHYARD_JOURNAL_BUDGET_MB ({self.journal_budget_mb}) must hold at least one segment"
+                f" (SWITCHYARD_JOURNAL_SEGMENT_MB: {self.journal_segment_mb})"
+            )
+
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises ValueError naming the variable that is missing or malformed."""
@@ -49,8 +56,3 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-
-
-def journal_path(settings: Settings) -> Path:
-    """Give the folder that holds this host's journals."""
-    return Path(settings.journal_dir)

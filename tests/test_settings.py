@@ -42,3 +42,7 @@ def test_a_setting_that_is_missing_or_malformed_is_named() -> None:
         read_edge_settings(NEEDED | {"SWITCHYARD_EDGE_PORT": "eighty"})
     with pytest.raises(ValueError, match=r"32.*SWITCHYARD_JWT_SECRET"):
         read_control_plane_settings(NEEDED | {"SWITCHYARD_JWT_SECRET": "short"})
+    with pytest.raises(ValueError, match="SWITCHYARD_JOURNAL_BUDGET_MB"):
+        read_edge_settings(
+            NEEDED | {"SWITCHYARD_JOURNAL_BUDGET_MB": "20", "SWITCHYARD_JOURNAL_SEGMENT_MB": "32"}
+        )

@@ -26,6 +26,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from control_plane.core.lua_scripts import load_lua
 from control_plane.core.retry import keep_running
 from control_plane.db.pool import open_pool
 from control_plane.pipeline.landing import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from control_plane.settings import Settings
 
 log = structlog.get_logger()
+_RAISE_LANDED: Final = load_lua("raise_landed")
 
 LANES: Final = 2
 CHUNKS_PER_ROUND: Final = 16
@@ -133,7 +135,7 @@ class Lane:
         async with self._redis.pipeline(transaction=False) as pipe:
             # Announced before the deletion: a chunk that is gone from the stream has landed or is lost.
             for journal_id, sequence in watermarks.items():
-                pipe.set(redis_keys.landed(journal_id), sequence, ex=LANDED_TTL_S)
+                pipe.eval(_RAISE_LANDED, 1, redis_keys.landed(journal_id), sequence, LANDED_TTL_S)
             entry_ids = [entry_id for entry_id, _fields in entries]
             pipe.xack(redis_keys.events(), redis_keys.FLUSHER_GROUP, *entry_ids)
             pipe.xdel(redis_keys.events(), *entry_ids)

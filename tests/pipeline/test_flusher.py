@@ -9,6 +9,7 @@ import pytest
 import uuid_utils
 from xxhash import xxh3_64_intdigest
 
+from control_plane.core.lua_scripts import load_lua
 from control_plane.pipeline import flusher
 from control_plane.settings import Settings
 from edge.contract import redis_keys
@@ -204,6 +205,14 @@ async def test_chunks_out_of_order_leave_the_watermark_before_the_gap(
 
 
 @pytest.mark.usefixtures("running")
+async def test_what_was_said_to_have_landed_is_never_taken_back(redis: Redis) -> None:
+    script, key = load_lua("raise_landed"), redis_keys.landed(JOURNAL)
+    for said, stands in ((3, 3), (1, 3), (4, 4), (0, 4)):
+        assert await redis.eval(script, 1, key, said, 60) == stands
+        assert await landed(redis) == stands
+    assert 0 < await redis.ttl(key) <= 60
+
+
 async def test_rollups_equal_the_rows(pool: asyncpg.Pool, redis: Redis) -> None:
     clicks = [
         make_click(
