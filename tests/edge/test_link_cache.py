@@ -90,6 +90,75 @@ class TestLinks:
         assert not cache.is_unknown("winter", now_s=0)
 
 
+class TestCompiling:
+    def test_only_so_many_are_compiled_and_all_are_found(self) -> None:
+        cache = LinkCache(size=1000, unknown_ttl_s=2.0, compiled=10)
+        for number in range(1000):
+            cache.store(make_link(slug=f"slug-{number}"))
+        assert len(cache._compiled) == 0
+        for number in range(1000):
+            link = cache.get(f"slug-{number}")
+            assert link is not None
+            assert link.record == make_link(slug=f"slug-{number}")
+        assert len(cache._compiled) == 10
+        assert len(cache) == 1000
+
+    def test_a_popular_link_stays_compiled(self) -> None:
+        cache = LinkCache(size=1000, unknown_ttl_s=2.0, compiled=10)
+        popular = cache.put(make_link())
+        for number in range(500):
+            cache.put(make_link(slug=f"slug-{number}"))
+            assert cache.get("summer") is popular
+
+    def test_a_change_replaces_what_is_compiled(self) -> None:
+        cache = make_cache()
+        cache.put(make_link())
+        cache.store(make_link(version=2))
+        cache.store(make_link(version=1))
+        link = cache.get("summer")
+        assert link is not None
+        assert link.record.version == 2
+
+    def test_a_link_that_was_used_while_compiled_is_not_the_next_to_be_evicted(self) -> None:
+        cache = LinkCache(size=3, unknown_ttl_s=2.0, compiled=1)
+        for slug in ("aaa", "bbb", "ccc"):
+            cache.store(make_link(slug=slug))
+        cache.get("aaa")
+        cache.get("aaa")
+        cache.get("ccc")  # takes the room of "aaa" among the compiled ones
+        cache.store(make_link(slug="ddd"))
+        assert [slug in cache for slug in ("aaa", "bbb", "ccc", "ddd")] == [True, False, True, True]
+
+    def test_slugs_that_come_and_go_take_no_room(self) -> None:
+        cache = make_cache(5)
+        for number in range(1000):
+            cache.store(make_link())
+            cache.put_unknown("summer", now_s=number)
+        assert len(cache) == 0
+        assert len(cache._ring) <= 10
+
+    def test_a_record_that_cannot_be_read_counts_as_absent(self) -> None:
+        cache = make_cache()
+        cache.restore({"summer": b"\x9b\xa1\xff", "winter": b""})
+        assert cache.get("summer") is None
+        assert cache.get("winter") is None
+        assert len(cache) == 0
+        cache.put(make_link())
+        assert cache.get("summer") is not None
+
+
+class TestRestoring:
+    def test_what_was_read_is_restored_and_never_replaces_what_is_there(self) -> None:
+        old, cache = make_cache(), make_cache(2)
+        for slug in ("aaa", "bbb", "ccc"):
+            old.store(make_link(slug=slug))
+        newer = cache.put(make_link(slug="aaa", version=2))
+        cache.restore(old.read_values([*old.list_slugs(), "gone"]))
+        assert cache.get("aaa") is newer
+        assert cache.get("bbb") is not None
+        assert "ccc" not in cache  # what is there is never pushed out
+
+
 class TestUnknown:
     def test_it_is_believed_for_its_time(self) -> None:
         cache = make_cache()
