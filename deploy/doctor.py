@@ -25,11 +25,19 @@ from edge.contract import redis_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from deploy.servers import RedisFacts
+
 LONG_LAG_MS: Final = 10_000
 """Clicks land within a second when all is well."""
 LONG_OUTBOX_S: Final = 5.0
+MUCH_USED: Final = 0.8
+"""Part of a limit past which it is time to act."""
 LITTLE_SPACE: Final = 2 * 2**30
 """Bytes; below that, a journal that has to grow may fill the disk."""
+
+EDGE_PROBES: Final = 16
+"""Connections to the edge; of two workers, one that hangs is missed once in 65,536 times."""
+EDGE_ANSWER_S: Final = 3.0
 
 _PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+) *(;.*)?", re.MULTILINE)
 _LOCK: Final = Path(__file__).resolve().parents[1] / "requirements" / "run.txt"
@@ -192,16 +200,29 @@ async def _check_redis(url: str) -> list[Check]:
     try:
         facts = await read_redis(url)
         async with Redis.from_url(url, socket_timeout=5) as redis:
-            says = f"{facts.product} {facts.version} at {without_password(url)}, {facts.used_memory_mb} MB"
+            says = f"{facts.product} {facts.version} at {without_password(url)}"
             checks = [Check("redis", facts.major >= OLDEST_REDIS, says)]
             evicts = facts.memory_policy not in {"noeviction", "unknown"}
             policy = facts.memory_policy
             if evicts:
                 policy += ": it may throw links and events away. Set maxmemory-policy to noeviction."
             checks.append(Check("memory policy", not evicts, policy))
+            checks.append(_check_redis_memory(facts))
             return [*checks, await _check_links(redis), await _check_stream(redis), await _check_dead(redis)]
     except (RedisError, OSError, ValueError) as error:
         return [Check("redis", False, f"Redis at {without_password(url)} does not answer: {error}")]
+
+
+def _check_redis_memory(facts: RedisFacts) -> Check:
+    used, limit = facts.used_memory_mb, facts.memory_limit_mb
+    if not limit:
+        return Check("redis memory", True, f"{used:.1f} MB, without a limit")
+    says = f"{used:.1f} of {limit:.1f} MB"
+    if used > limit * MUCH_USED:
+        says += ". When it is full, clicks stay in the journals and changed links do not reach the edge."
+        says += " Raise maxmemory."
+        return Check("redis memory", False, says)
+    return Check("redis memory", True, says)
 
 
 async def _check_links(redis: Redis) -> Check:
@@ -244,7 +265,14 @@ async def _check_api(url: str) -> list[Check]:
 
 
 async def _check_edge(url: str) -> list[Check]:
-    answer = await fetch(f"{url}/_/health")
+    # The kernel hands each connection to one of the workers: ask often enough to meet one that hangs.
+    probes = [fetch(f"{url}/_/health", timeout_s=EDGE_ANSWER_S) for _ in range(EDGE_PROBES)]
+    answers = await asyncio.gather(*probes)
+    silent = sum(not answer.status for answer in answers)
+    if 0 < silent < EDGE_PROBES:
+        says = f"{silent} of {EDGE_PROBES} connections to {url} had no answer. Does a worker hang?"
+        return [Check("edge", False, says)]
+    answer = min(answers, key=lambda answer: answer.status == 200)  # noqa: PLR2004  one that is not well, if any
     try:
         health = msgspec.json.decode(answer.body, type=_EdgeHealth)
     except msgspec.MsgspecError:
@@ -264,7 +292,7 @@ async def _check_edge(url: str) -> list[Check]:
     late = events.lag_ms > LONG_LAG_MS
     if late:
         path += ". Clicks wait in the journal: do Redis, flusher and Postgres run?"
-    full = journal.used_bytes > journal.budget_bytes * 0.8
+    full = journal.used_bytes > journal.budget_bytes * MUCH_USED
     use = f"{journal.used_bytes / 2**20:.1f} of {journal.budget_bytes / 2**20:.0f} MB"
     if full:
         use += ". When it is full, redirects answer 503. Mend what is behind it,"

@@ -28,13 +28,14 @@ class PostgresFacts(msgspec.Struct, frozen=True):
 
 
 class RedisFacts(msgspec.Struct, frozen=True):
-    """What a Redis or Valkey says of itself. `product`: redis or valkey."""
+    """What a Redis or Valkey says of itself. `product`: redis or valkey. `memory_limit_mb` 0: none."""
 
     product: str
     version: str
     major: int
     memory_policy: str
-    used_memory_mb: int
+    used_memory_mb: float
+    memory_limit_mb: float
 
 
 async def read_postgres(url: str, timeout_s: float = 5.0) -> PostgresFacts:
@@ -61,7 +62,8 @@ async def read_redis(url: str, timeout_s: float = 5.0) -> RedisFacts:
         version=version,
         major=int(version.partition(".")[0]),
         memory_policy=str(policy.get("maxmemory-policy", "unknown")),
-        used_memory_mb=int(info["used_memory"]) // 2**20,
+        used_memory_mb=int(info["used_memory"]) / 2**20,
+        memory_limit_mb=int(info.get("maxmemory", 0)) / 2**20,
     )
 
 
