@@ -204,7 +204,6 @@ async def test_chunks_out_of_order_leave_the_watermark_before_the_gap(
     assert await count(pool) == 3
 
 
-@pytest.mark.usefixtures("running")
 async def test_what_was_said_to_have_landed_is_never_taken_back(redis: Redis) -> None:
     script, key = load_lua("raise_landed"), redis_keys.landed(JOURNAL)
     for said, stands in ((3, 3), (1, 3), (4, 4), (0, 4)):
@@ -213,6 +212,7 @@ async def test_what_was_said_to_have_landed_is_never_taken_back(redis: Redis) ->
     assert 0 < await redis.ttl(key) <= 60
 
 
+@pytest.mark.usefixtures("running")
 async def test_rollups_equal_the_rows(pool: asyncpg.Pool, redis: Redis) -> None:
     clicks = [
         make_click(
