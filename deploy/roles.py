@@ -29,10 +29,14 @@ READY_FILE: Final = "SWITCHYARD_READY_FILE"
 
 def run_edge() -> None:
     """Serve redirects."""
-    from edge.servers.rsgi import serve
     from edge.settings import read_settings
 
-    serve(read_settings())
+    settings = read_settings()
+    if settings.edge_server == "wire":
+        from edge.servers.wire import serve
+    else:
+        from edge.servers.rsgi import serve
+    serve(settings)
 
 
 def run_api() -> None:

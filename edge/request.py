@@ -45,18 +45,21 @@ class EdgeResponse(msgspec.Struct, frozen=True, gc=False):
 class ProxyTrust:
     """Which peers are our own proxies, whose word on the visitor we take.
 
-    `networks`: CIDR blocks separated by commas; empty trusts nobody. Raises ValueError.
+    `networks`: CIDR blocks separated by commas, and `unix` for peers on a Unix socket, which have no
+    address; empty trusts nobody. Raises ValueError.
     """
 
     def __init__(self, networks: str) -> None:
+        blocks = {block.strip() for block in networks.split(",")} - {""}
+        self._trusts_unix = "unix" in blocks
         self._networks: list[IPv4Network | IPv6Network] = [
-            ip_network(block.strip()) for block in networks.split(",") if block.strip()
+            ip_network(block) for block in sorted(blocks - {"unix"})
         ]
         self._known: dict[str, bool] = {}
 
     def trusts(self, address: str) -> bool:
         """Tell whether `address` is one of our proxies."""
-        if not self._networks:
+        if not self._networks and not self._trusts_unix:
             return False
         known = self._known.get(address)
         if known is None:
@@ -66,6 +69,8 @@ class ProxyTrust:
         return known
 
     def _is_inside(self, address: str) -> bool:
+        if not address:
+            return self._trusts_unix
         parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 

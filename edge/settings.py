@@ -6,6 +6,7 @@ README.md has the table of them; tests/test_settings.py fails when it omits one.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -24,6 +25,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     redis_url: str
     edge_host: str = "127.0.0.1"
     edge_port: int = 8080
+    edge_server: Literal["granian", "wire"] = "granian"
+    edge_socket: str = ""
+    edge_proxy_protocol: Literal["off", "on"] = "off"
+    edge_cpu: Annotated[int, msgspec.Meta(ge=-1)] = -1
+    edge_access_log: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    edge_header_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    edge_idle_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 75.0
+    edge_header_kb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    edge_body_kb: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 64
+    edge_requests_per_connection: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    edge_connections: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    edge_connections_per_address: Annotated[int, msgspec.Meta(ge=1)] = 2000
     journal_dir: str = "var/journal"
     journal_budget_mb: Annotated[int, msgspec.Meta(ge=16)] = 4096
     journal_segment_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
@@ -32,7 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     ship_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     ship_window_mb: Annotated[int, msgspec.Meta(ge=1)] = 128
     link_cache_size: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
-    unknown_link_ttl_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    unknown_link_ttl_s: Annotated[float, msgspec.Meta(ge=1)] = 2.0
+    snapshot_dir: str = ""
+    snapshot_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     trusted_proxies: str = ""
     country_header: str = "CF-IPCountry"
     geo_database: str = ""
@@ -56,3 +71,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+
+
+def snapshot_path(settings: Settings) -> Path:
+    """Give the file with this host's links, by default beside the folder of its journals."""
+    journals = Path(settings.journal_dir)
+    folder = Path(settings.snapshot_dir) if settings.snapshot_dir else journals.parent
+    return folder / f"{journals.name}.links"
