@@ -104,6 +104,8 @@ def test(context: typer.Context) -> None:
     """Run the tests on embedded servers; arguments go on to pytest.
 
     Two tests run at a time unless `-n` says otherwise (one on a machine with one core).
+    `test chaos` disturbs a stack in every way that there is, one after another, for some minutes;
+    the others include a short form of it.
 
     For example:
 
@@ -111,12 +113,16 @@ def test(context: typer.Context) -> None:
 
         ./switchyard test tests/edge -k sticky
 
+        ./switchyard test chaos -k postgres
+
         ./switchyard test -n 0 -x --pdb
     """
     import pytest
 
     os.chdir(CHECKOUT)
     arguments = context.args
+    if arguments[:1] == ["chaos"]:
+        arguments = ["-n", "0", "tests/chaos", "--chaos", "whole", *arguments[1:]]
     if not any(word.startswith(("-n", "--numprocesses")) for word in arguments):
         arguments = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup", *arguments]
     sys.exit(pytest.main(arguments))
@@ -312,6 +318,66 @@ def bench_flusher(
     from loadtests.bench_flusher import run
 
     run(events=events, report=report)
+
+
+@app.command()
+def load(  # noqa: PLR0913  the options of the command
+    *,
+    scenario: Annotated[str, typer.Option(help="visitors, marketers, or both.")] = "both",
+    users: Annotated[int, typer.Option(min=1, help="Users at work at the same time.")] = 50,
+    seconds: Annotated[int, typer.Option(min=1, help="How long they are at work.")] = 30,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            metavar="FOLDER",
+            help="Use the stack that runs on this folder.",
+            show_default="a stack of its own",
+            resolve_path=True,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write Locust's report.", resolve_path=True)
+    ] = None,
+    max_failures: Annotated[int, typer.Option(min=0, help="Failed requests that are allowed.")] = 0,
+    p99_ms: Annotated[
+        float | None, typer.Option("--p99-ms", min=0, help="Longest p99 of redirects that is allowed.")
+    ] = None,
+    api_p99_ms: Annotated[
+        float | None, typer.Option("--api-p99-ms", min=0, help="Longest p99 of the API that is allowed.")
+    ] = None,
+    min_rps: Annotated[
+        float | None, typer.Option(min=0, help="Requests per second that must be reached, all together.")
+    ] = None,
+    ceiling: Annotated[
+        bool,
+        typer.Option("--ceiling", help="Measure Locust itself instead, against a server that does nothing."),
+    ] = False,
+) -> None:
+    """Let Locust's users work on a stack, and judge the run by limits.
+
+    Visitors follow links, marketers manage them over the API. In the end the clicks that landed
+    are compared with the redirects that were received, link by link. Exit code 1, and a sentence
+    for each, when limits were missed.
+
+    For example:
+
+        ./switchyard load --users 50 --seconds 30 --p99-ms 50 --min-rps 200 --html report.html
+
+        ./switchyard load --scenario visitors --data-dir /srv/switchyard
+    """
+    from loadtests.journeys import ceiling as locust_ceiling
+    from loadtests.journeys.limits import Limits
+    from loadtests.journeys.run import read_scenario, run
+
+    if ceiling:
+        locust_ceiling.run(users=users, seconds=seconds, report=_REPORT)
+        return
+    limits = Limits(max_failures=max_failures, p99_ms=p99_ms, api_p99_ms=api_p99_ms, min_rps=min_rps)
+    kept = run(
+        read_scenario(scenario), users=users, seconds=seconds, limits=limits, data_dir=data_dir, html=html
+    )
+    sys.exit(0 if kept else 1)
 
 
 def main() -> NoReturn:

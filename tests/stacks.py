@@ -38,14 +38,18 @@ class Stack:
         return decoded
 
     async def create_link(self, slug: str, weights: dict[str, int]) -> str:
-        """Create an A/B link whose destinations tell variant and click; wait until the edge has it."""
+        """Create a link as `post_link` does; wait until the edge has it."""
+        link_id = self.post_link(slug, weights)
+        await eventually(lambda: self.location(slug, "HEAD"))
+        return link_id
+
+    def post_link(self, slug: str, weights: dict[str, int]) -> str:
+        """Create an A/B link whose destinations tell variant and click. Give its id."""
         variants = [
             {"label": label, "destination_url": f"https://example.com/{label}/{{click_id}}", "weight": weight}
             for label, weight in weights.items()
         ]
-        link = self.call("POST", "/links", {"name": slug, "slug": slug, "variants": variants})
-        await eventually(lambda: self.location(slug, "HEAD"))
-        link_id: str = link["id"]
+        link_id: str = self.call("POST", "/links", {"name": slug, "slug": slug, "variants": variants})["id"]
         return link_id
 
     def location(self, slug: str, method: str) -> str | None:

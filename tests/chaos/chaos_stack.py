@@ -36,6 +36,7 @@ class ChaosStack(Stack):
     """`up` with two edge workers on a data folder of its own. `settings`: more SWITCHYARD_* variables."""
 
     def __init__(self, home: Path, **settings: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
         self.data = home / "data"
         super().__init__(self.data / "ready.json")
         self._ports = ["--api-port", str(free_port()), "--edge-port", str(free_port())]
@@ -61,16 +62,18 @@ class ChaosStack(Stack):
     def end(self, number: int = signal.SIGTERM) -> None:
         """End `up` with a signal, and wait until it is gone."""
         assert self._up is not None
-        self._up.send_signal(number)
-        self._up.wait(90)
+        if self._up.poll() is None:
+            self._up.send_signal(number)
+            self._up.wait(90)
 
     def said(self) -> str:
         """Give what `up` said."""
         return self._output.read_text()
 
-    def log(self, name: str) -> str:
-        """Give the log of one process."""
-        return (self.data / "logs" / f"{name}.log").read_text()
+    @property
+    def journals(self) -> Path:
+        """The folder of the journals."""
+        return DataFolder(self.data).journal
 
     def pid(self, name: str) -> int:
         """Give the pid of a process; `up` is the supervisor itself."""
@@ -98,13 +101,10 @@ class ChaosStack(Stack):
 
         def ask_for_all() -> bool:
             with contextlib.closing(self._connect()) as edge:
-                for slug in SLUGS:
-                    edge.request("HEAD", f"/{slug}")
-                    answer = edge.getresponse()
-                    answer.read()
-                    if answer.status != 302:
-                        return False
-            return True
+                try:
+                    return all(_ask(edge, slug) == 302 for slug in SLUGS)
+                except (OSError, http.client.HTTPException):
+                    return False
 
         for _ in range(40):
             await eventually(lambda: asyncio.to_thread(ask_for_all), timeout_s=30)
@@ -135,7 +135,7 @@ class ChaosStack(Stack):
                 "SWITCHYARD_REDIS_URL": ready["redis_url"],
                 "SWITCHYARD_API_URL": ready["api_url"],
                 "SWITCHYARD_EDGE_URL": ready["edge_url"],
-                "SWITCHYARD_JOURNAL_DIR": str(DataFolder(self.data).journal),
+                "SWITCHYARD_JOURNAL_DIR": str(self.journals),
             }
         )
 
@@ -156,6 +156,13 @@ class ChaosStack(Stack):
             yield redis
 
 
+def _ask(edge: http.client.HTTPConnection, slug: str) -> int:
+    edge.request("HEAD", f"/{slug}")
+    answer = edge.getresponse()
+    answer.read()
+    return answer.status
+
+
 @contextlib.contextmanager
 def chaos_stack(home: Path, **settings: str) -> Iterator[ChaosStack]:
     """Run a stack with its links; afterwards nothing of it runs any more."""
@@ -164,10 +171,8 @@ def chaos_stack(home: Path, **settings: str) -> Iterator[ChaosStack]:
         stack.start()
         asyncio.run(stack.make_links())
         yield stack
-        stack.end()
     finally:
-        if stack._up is not None and stack._up.poll() is None:
-            stack.end(signal.SIGKILL)
+        stack.end()
         state = DataFolder(stack.data).read_state()
         # Root's database may be in a system folder: pytest's own folders are closed to others.
         if state.servers and (servers := stack.data / state.servers).is_dir():

@@ -25,12 +25,14 @@ RECONNECT_S: Final = 0.02
 class Visitors:
     """Follow the links of the stack in turn, `rate` times a second in all; reconnect when cut off."""
 
-    def __init__(self, edge_url: str, *, rate: int = 240, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, edge_url: str, *, rate: int = 240, headers: Mapping[str, str] | None = None, query: str = ""
+    ) -> None:
         parts = urlsplit(edge_url)
         self._address = (parts.hostname or "", parts.port or 0)
         fields = {"Host": parts.netloc, "User-Agent": "Mozilla/5.0", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self._requests = [f"GET /{slug} HTTP/1.1\r\n{head}\r\n".encode() for slug in SLUGS]
+        self._requests = [f"GET /{slug}{query} HTTP/1.1\r\n{head}\r\n".encode() for slug in SLUGS]
         self._pause_s = CONNECTIONS / rate
         self._is_over = False
         self._last_redirect_s = time.monotonic()
@@ -106,7 +108,7 @@ class Visitors:
         if " 302 " not in f"{status} ":
             self.refusals[f"{status.split()[1]} {body.decode().strip()}"] += 1
             return
-        self.clicks.append(UUID(fields["location"].rpartition("/")[2]))
+        self.clicks.append(UUID(fields["location"].partition("?")[0].rpartition("/")[2]))
         now_s = time.monotonic()
         self.longest_gap_s = max(self.longest_gap_s, now_s - self._last_redirect_s)
         self._last_redirect_s = now_s
