@@ -9,8 +9,7 @@ from tests.chaos.chaos_stack import SLUGS
 from tests.support import eventually
 
 if TYPE_CHECKING:
-    import asyncpg
-
+    from control_plane.db.pool import Connection
     from deploy.doctor import Report
     from edge.status import Events
     from tests.chaos.chaos_stack import ChaosStack
@@ -54,13 +53,13 @@ async def assert_nothing_lost(stack: ChaosStack, visitors: Visitors, before: set
     await assert_all_is_well(stack)
 
 
-async def list_clicks(db: asyncpg.Connection[Any]) -> list[UUID]:
+async def list_clicks(db: Connection) -> list[UUID]:
     """Give the ids of every click."""
     rows = await db.fetch("SELECT id FROM clicks")
     return [UUID(str(row["id"])) for row in rows]
 
 
-async def assert_rollups_agree(db: asyncpg.Connection[Any]) -> None:
+async def assert_rollups_agree(db: Connection) -> None:
     """Compare every total and every hour with the rows that it counts."""
     assert await db.fetch(_WRONG_TOTALS) == []
     assert await db.fetch(_WRONG_HOURS) == []
