@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos", choices=["short", "whole"], default="short", help="every case, each for 10 s")
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"chaos: {config.getoption('--chaos', 'short')}"
+
+
 @pytest.fixture(scope="session")
 def form(request: pytest.FixtureRequest) -> Form:
     is_whole = request.config.getoption("--chaos", "short") == "whole"

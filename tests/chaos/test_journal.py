@@ -15,7 +15,7 @@ from edge.contract.events import FRAME_HEADER, decode_event
 from edge.segment import SEGMENT_NAME, map_segment, read_segment
 from tests.chaos.chaos_stack import EDGES, ChaosStack, chaos_stack
 from tests.chaos.disturbances import stopped
-from tests.chaos.exactness import assert_nothing_lost, assert_rollups_agree, list_clicks
+from tests.chaos.exactness import assert_nothing_lost, assert_rollups_agree, list_clicks, take_stock
 from tests.chaos.visitors import Visitors
 from tests.support import eventually
 
@@ -70,6 +70,7 @@ async def test_full_disk_is_a_503_that_says_so(small_disk_stack: ChaosStack) -> 
 async def expect_refusals_while_full(stack: ChaosStack, check: str) -> None:
     """Fill the journals while nothing lands; then let it land."""
     await stack.warm()
+    before = await take_stock(stack)
     visitors = Visitors(stack.ready["edge_url"], rate=500, headers=TALKATIVE, query=LONG_QUERY)
     async with visitors.following():
         async with stopped("flusher")(stack, 0):
@@ -79,7 +80,7 @@ async def expect_refusals_while_full(stack: ChaosStack, check: str) -> None:
         await visitors.redirects(200, timeout_s=60)
     assert visitors.refusals.keys() == {NOT_RECORDED}
     assert (visitors.broken, visitors.unanswered) == (0, 0)
-    await assert_nothing_lost(stack, visitors, before=set())
+    await assert_nothing_lost(stack, visitors, before)
 
 
 @pytest.fixture

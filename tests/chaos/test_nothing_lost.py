@@ -20,7 +20,7 @@ from tests.chaos.disturbances import (
     stopped,
     up_killed,
 )
-from tests.chaos.exactness import assert_nothing_lost, find_wrong, list_clicks
+from tests.chaos.exactness import assert_nothing_lost, find_wrong, take_stock
 from tests.chaos.visitors import Visitors
 from tests.support import eventually
 
@@ -94,9 +94,8 @@ CASES = [
 async def test_loses_nothing(stack: ChaosStack, case: Case, form: Form) -> None:
     if not (case.is_short or form.is_whole):
         pytest.skip("part of ./switchyard test chaos")
-    async with stack.database() as db:
-        before = set(await list_clicks(db))
     await stack.warm()
+    before = await take_stock(stack)
     visitors = Visitors(stack.ready["edge_url"])
     async with visitors.following():
         await visitors.redirects(100)

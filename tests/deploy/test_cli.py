@@ -49,6 +49,13 @@ def test_role_without_settings_ends_with_a_sentence(role: str, tmp_path: Path) -
     assert "Traceback" not in answer.stderr
 
 
+def test_chaos_is_run_whole_by_name(tmp_path: Path) -> None:
+    answer = run("test", "chaos", "--collect-only", "-p", "no:cacheprovider", f"--basetemp={tmp_path}")
+    assert answer.returncode == 0
+    assert "chaos: whole" in answer.stdout
+    assert "test_loses_nothing[supervisor killed]" in answer.stdout
+
+
 def test_migrate_says_what_it_did(database_url: str, tmp_path: Path) -> None:
     answer = run("migrate", "--data-dir", str(tmp_path), SWITCHYARD_DATABASE_URL=database_url)
     assert (answer.returncode, answer.stdout) == (0, "The database is up to date.\n")
