@@ -7,7 +7,7 @@ cannot be told from one that does not exist: LinksUnavailableError, never "unkno
 
 Changes are a stream, not messages: after a broken connection the feed reads on from where it was.
 Where that is no longer possible (another epoch, or the stream was trimmed further), it forgets
-the cache and starts anew.
+the cache, starts anew, and fetches what it forgot in the background.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ import structlog
 
 from edge.contract import redis_keys
 from edge.contract.link_record import BadLinkError, decode_link
+from edge.link_cache import UNKNOWN_SLUGS, RecentSlugs
 from edge.redis_client import REDIS_FAULTS, open_redis
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge.contract.link_record import LinkRecord
     from edge.link_cache import CachedLink, LinkCache
 
@@ -36,6 +39,11 @@ LOADS_AT_ONCE: Final = 1000
 """Bounds what a flood of unknown slugs may hold in memory."""
 CONNECTIONS: Final = 16
 """Bounds what such a flood may ask of Redis at one time."""
+MISSING_TTL_S: Final = 1.0
+"""How long Redis is not asked again for a link that it lacked while it did not have every link."""
+RENEWED_AT_ONCE: Final = 200
+RENEWAL_PAUSE_S: Final = 0.005
+"""Links are renewed in steps that take the event loop about a millisecond each."""
 
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -56,8 +64,25 @@ class LinkFeed:
         self._position = b"0-0"
         self._loading: dict[str, asyncio.Task[CachedLink | None]] = {}
         self._changed_while_loading: set[str] = set()
+        self._missing = RecentSlugs(size=UNKNOWN_SLUGS, ttl_s=MISSING_TTL_S)
+        self._to_renew: list[str] = []
+        self._in_renewal: set[str] = set()
         self.is_ready = False
         """Whether Redis answers and has every link."""
+        self.beginnings = 0
+        """How often the cache was forgotten to be filled anew."""
+        self.tried = asyncio.Event()
+        """Set once it is known whether Redis is there for a worker that starts."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether Redis has had every link since this worker began."""
+        return self.beginnings > 0
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether the cache is true to Redis, and has what it had before it was last forgotten."""
+        return self.is_ready and not self._to_renew and not self._in_renewal
 
     # --- fetching ----------------------------------------------------------------------------
 
@@ -68,6 +93,8 @@ class LinkFeed:
         """
         task = self._loading.get(slug)
         if task is None:
+            if self._missing.holds(slug, time.monotonic()):
+                raise LinksUnavailableError("Redis did not have it a moment ago, nor every link")
             if len(self._loading) >= LOADS_AT_ONCE:
                 raise LinksUnavailableError("too many links are being looked up")
             task = self._loading[slug] = asyncio.create_task(self._load(slug))
@@ -95,17 +122,65 @@ class LinkFeed:
         return self._cache.put(record)
 
     async def _fetch(self, slug: str) -> LinkRecord | None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            # The marker before and after: between them Redis was whole, so "missing" means unknown.
-            pipe.get(redis_keys.links_ready())
-            pipe.get(redis_keys.link(slug))
-            pipe.get(redis_keys.links_ready())
-            before, value, after = await pipe.execute()
+        before, value, after = await self._read_between_markers([slug])
         if value is not None:
             return _read_record(slug, value)
         if before is None or before != after or before != self._epoch:
+            self._missing.add(slug, time.monotonic())
             raise LinksUnavailableError("Redis does not have every link yet")
         return None
+
+    # --- renewing ----------------------------------------------------------------------------
+
+    def renew(self, slugs: Iterable[str]) -> None:
+        """Have links fetched in the background, while there is room for them."""
+        self._to_renew.extend(slugs)
+
+    async def keep_renewing(self) -> None:
+        """Fetch what is to be renewed until cancelled, at a pace that leaves room for visitors."""
+        while True:
+            while self.is_ready and self._to_renew:
+                try:
+                    await self._renew_some()
+                except REDIS_FAULTS:
+                    break
+                await asyncio.sleep(RENEWAL_PAUSE_S)
+            await asyncio.sleep(RETRY_S)
+
+    async def _renew_some(self) -> None:
+        batch, beginning = self._to_renew[-RENEWED_AT_ONCE:], self.beginnings
+        del self._to_renew[-RENEWED_AT_ONCE:]
+        self._in_renewal = set(batch)
+        was_whole = False
+        try:
+            before, *values, after = await self._read_between_markers(batch)
+            was_whole = beginning == self.beginnings and before == after == self._epoch
+            if was_whole:
+                for slug, value in zip(batch, values, strict=True):
+                    # Not what has changed since it was read: changes are passed on to cached links only.
+                    if value is not None and slug in self._in_renewal:
+                        self._renew_one(slug, value)
+        finally:
+            if not was_whole:
+                self.renew(batch)
+            self._in_renewal = set()
+
+    async def _read_between_markers(self, slugs: list[str]) -> list[bytes | None]:
+        """Read links; between two equal markers, Redis was whole and "missing" means unknown."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(redis_keys.links_ready())
+            for slug in slugs:
+                pipe.get(redis_keys.link(slug))
+            pipe.get(redis_keys.links_ready())
+            found: list[bytes | None] = await pipe.execute()
+        return found
+
+    def _renew_one(self, slug: str, value: bytes) -> None:
+        if self._cache.is_full and slug not in self._cache:
+            self._to_renew.clear()
+            return
+        with contextlib.suppress(LinksUnavailableError):
+            self._cache.store(_read_record(slug, value))
 
     # --- following ---------------------------------------------------------------------------
 
@@ -120,6 +195,7 @@ class LinkFeed:
                 if self.is_ready:
                     log.warning("links_feed_lost", error=str(error) or type(error).__name__)
                 self.is_ready = False
+                self.tried.set()
                 await asyncio.sleep(RETRY_S)
 
     async def _begin(self) -> None:
@@ -128,16 +204,21 @@ class LinkFeed:
         run_id = str(info.get("run_id", "")).encode()
         while not (epoch := await self._read_epoch()).startswith(run_id + b":"):
             self.is_ready = False
+            self.tried.set()
             await asyncio.sleep(RETRY_S)
         if epoch != self._epoch or await self._is_trimmed():
             newest: Any = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
             self._position = newest[0][0] if newest else b"0-0"
+            self.renew(self._cache.list_slugs())
             self._cache.clear()
+            self.beginnings += 1
             # What is being loaded may have been read before a change that is not read any more.
             self._changed_while_loading |= self._loading.keys()
             log.info("links_feed_started", epoch=epoch.decode())
         self._epoch = epoch
+        self._missing.clear()
         self.is_ready = True
+        self.tried.set()
 
     async def _read_epoch(self) -> bytes:
         marker: Any = await self._follower.get(redis_keys.links_ready())
@@ -165,6 +246,8 @@ class LinkFeed:
         """Fetch the links that are cached anew; the others are fetched when they are asked for."""
         for slug in slugs:
             self._cache.forget_unknown(slug)
+            self._missing.discard(slug)
+        self._in_renewal -= slugs
         self._changed_while_loading |= slugs & self._loading.keys()
         cached = [slug for slug in slugs if slug in self._cache]
         if not cached:
@@ -176,7 +259,7 @@ class LinkFeed:
         for slug, value in zip(cached, values, strict=True):
             if value is not None:
                 with contextlib.suppress(LinksUnavailableError):
-                    self._cache.put(_read_record(slug, value))
+                    self._cache.store(_read_record(slug, value))
 
     async def aclose(self) -> None:
         """Close both connections."""

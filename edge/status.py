@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge.link_cache import LinkCache
     from edge.link_feed import LinkFeed
     from edge.shipper import Shipper
+    from edge.snapshot import SnapshotKeeper
     from edge.spool import Spool
 
 PREFIX: Final = "/_/"
@@ -65,7 +66,10 @@ class JournalUse(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Answer of /_/health. `problems`: what is wrong, in sentences; empty when all is well."""
+    """Answer of /_/health. `problems`: what is wrong, in sentences; empty when all is well.
+
+    `snapshot_age_s`: how old the links are, while they come from this host's disk; else None.
+    """
 
     live: bool
     ready: bool
@@ -75,16 +79,20 @@ class Health(msgspec.Struct, frozen=True):
     events: Events
     journal: JournalUse
     problems: list[str]
+    snapshot_age_s: int | None = None
 
 
 class Status:
     """Reads the state of a worker and of the host's journals."""
 
-    def __init__(self, *, spool: Spool, cache: LinkCache, feed: LinkFeed, shipper: Shipper) -> None:
+    def __init__(
+        self, *, spool: Spool, cache: LinkCache, feed: LinkFeed, shipper: Shipper, snapshot: SnapshotKeeper
+    ) -> None:
         self._spool = spool
         self._cache = cache
         self._feed = feed
         self._shipper = shipper
+        self._snapshot = snapshot
 
     def answer(self, path: str) -> EdgeResponse:
         """Answer a request below PREFIX."""
@@ -126,6 +134,7 @@ class Status:
             events=Events(served, journaled, shipped, landed, journaled - landed, lag_ms),
             journal=JournalUse(state.journals, state.used_bytes, self._spool.budget_bytes),
             problems=self._find_problems(state.used_bytes),
+            snapshot_age_s=self._snapshot.read_age_s(),
         )
 
     def _find_problems(self, used_bytes: int) -> list[str]:
@@ -134,6 +143,11 @@ class Status:
             problems.append("Redis does not answer: clicks stay in the journal until it does.")
         if not self._feed.is_ready:
             problems.append("Redis does not have every link: links that are not cached answer 503.")
+        snapshot_age_s = self._snapshot.read_age_s()
+        if snapshot_age_s is not None:
+            problems.append(
+                f"Links come from a snapshot of {snapshot_age_s} s ago: changes since are not known."
+            )
         if used_bytes > self._spool.budget_bytes * 0.8:
             problems.append(f"The journals take {used_bytes} of {self._spool.budget_bytes} bytes.")
         return problems

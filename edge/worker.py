@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import random
@@ -17,7 +18,9 @@ from edge.handler import JOURNAL_FULL, Handler
 from edge.link_cache import LinkCache
 from edge.link_feed import LinkFeed
 from edge.request import ProxyTrust
+from edge.settings import snapshot_path
 from edge.shipper import Shipper
+from edge.snapshot import SnapshotKeeper
 from edge.spool import Spool
 from edge.status import PREFIX, Status
 
@@ -31,6 +34,8 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 5.0
 """How long a worker that stops waits for its journal to land."""
+SNAPSHOT_S: Final = 3.0
+"""How long it may take to write the links to the disk then."""
 RESTART_S: Final = 1.0
 MEBI: Final = 1024 * 1024
 
@@ -44,6 +49,9 @@ class Worker:
         trust = ProxyTrust(settings.trusted_proxies)
         cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
         self._feed = LinkFeed(settings.redis_url, cache)
+        self._snapshot = SnapshotKeeper(
+            snapshot_path(settings), cache=cache, feed=self._feed, interval_s=settings.snapshot_s
+        )
         spool = Spool(
             Path(settings.journal_dir),
             segment_bytes=settings.journal_segment_mb * MEBI,
@@ -69,7 +77,9 @@ class Worker:
             new_id=uuid_utils.uuid7,
             draw=random.random,
         )
-        self._status = Status(spool=spool, cache=cache, feed=self._feed, shipper=self._shipper)
+        self._status = Status(
+            spool=spool, cache=cache, feed=self._feed, shipper=self._shipper, snapshot=self._snapshot
+        )
         self._synced: asyncio.Future[bool] | None = None
         self._waits_for_disk = settings.journal_sync == "always"
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,6 +88,8 @@ class Worker:
         """Start following the links and shipping the journal."""
         work = {
             "link feed": self._feed.follow,
+            "link renewal": self._feed.keep_renewing,
+            "snapshot": self._snapshot.keep,
             "shipping": self._shipper.keep_shipping,
             "adoption": self._shipper.keep_adopting,
         }
@@ -131,9 +143,11 @@ class Worker:
         return True
 
     async def stop(self) -> None:
-        """Stop the tasks, ship what is left, and let the journal go."""
+        """Stop the tasks, ship what is left, let the journal go, and keep the links for the next start."""
         await end_tasks(self._tasks)
         await self._shipper.drain(DRAIN_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._snapshot.write(), SNAPSHOT_S)
         await self._feed.aclose()
 
 
