@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 STAMP = "switchyard-stamp.json"
-DEVELOPMENT_COMMANDS = {"test", "setup"}
+DEVELOPMENT_COMMANDS = {"test", "setup", "load"}
 """Commands that need more than running Switchyard does."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     "up", "test", "setup", "edge", "api", "flusher", "publisher", "jobs",
-    "migrate", "resync", "token", "doctor", "bench",
+    "migrate", "resync", "token", "doctor", "bench", "load",
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_help_names_every_command() -> None:
     assert all(f" {command} " in said for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["up", "edge", "migrate", "token", "doctor"])
+@pytest.mark.parametrize("command", ["up", "edge", "migrate", "token", "doctor", "load"])
 def test_help_gives_an_example(command: str) -> None:
     said = run(command, "--help")
     assert said.returncode == 0
