@@ -303,6 +303,23 @@ def bench_edge(
     run(seconds=seconds, rounds=rounds, connections=connections, report=report)
 
 
+@bench.command("cache")
+def bench_cache(
+    *,
+    links: Annotated[int, typer.Option(min=1, help="Links in memory.")] = 1_000_000,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Measure what a link takes of an edge worker's memory, and what it costs to find one.
+
+    For example:
+
+        ./switchyard bench cache --links 100000
+    """
+    from loadtests.bench_cache import run
+
+    run(links=links, report=report)
+
+
 @bench.command("flusher")
 def bench_flusher(
     *,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.link_record import LinkState
-from edge.link_cache import UNKNOWN_SLUGS, LinkCache
+from edge.link_cache import EVICTION_LOOKS, UNKNOWN_SLUGS, LinkCache
 from tests.edge.factories import make_link
 
 
@@ -70,6 +70,16 @@ class TestLinks:
         for number in range(20_000):  # takes minutes when each eviction walks through the cache
             cache.put(make_link(slug=f"slug-{number}"))
             cache.get(f"slug-{chance.randrange(number + 1)}")
+        assert len(cache) == 1000
+
+    def test_no_eviction_searches_for_long_when_all_are_used(self) -> None:
+        cache = LinkCache(size=1000, unknown_ttl_s=2.0, compiled=500)
+        for number in range(1000):
+            cache.put(make_link(slug=f"slug-{number}"))
+            cache.get(f"slug-{number}")
+        cache.store(make_link(slug="new"))
+        spared = [f"slug-{number}" in cache for number in range(1000)]
+        assert spared.index(False) == EVICTION_LOOKS
         assert len(cache) == 1000
 
     def test_replacing_a_link_evicts_nobody(self) -> None:

@@ -180,6 +180,136 @@ class TestLoading:
         assert await staying is not None
 
 
+class TestFloods:
+    async def test_an_unknown_slug_costs_one_look_up_however_often_it_is_asked_for(
+        self, edge: RunningFeed, redis: Redis
+    ) -> None:
+        await declare_ready(redis)
+        await edge.ready()
+        looked_up = count_look_ups(edge)
+        for _ in range(20):
+            await asyncio.gather(*(ask(edge, f"slug-{number}") for number in range(50) for _ in range(5)))
+        assert looked_up == {f"slug-{number}": 1 for number in range(50)}
+
+    async def test_while_redis_lacks_links_a_slug_costs_one_look_up_too(
+        self, edge: RunningFeed, redis: Redis
+    ) -> None:
+        looked_up = count_look_ups(edge)
+        for _ in range(20):
+            with pytest.raises(LinksUnavailableError):
+                await edge.feed.load("summer")
+        assert looked_up == {"summer": 1}
+        await publish(redis, make_link())
+        await declare_ready(redis)
+        await edge.ready()
+        assert await edge.feed.load("summer") is not None
+
+    async def test_a_link_that_redis_lacked_is_looked_up_again_after_a_second(
+        self, edge: RunningFeed, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(LinksUnavailableError):
+            await edge.feed.load("summer")
+        await redis.set(redis_keys.link("summer"), _encoded(version=1))  # as a resync does: unannounced
+        with pytest.raises(LinksUnavailableError, match="a moment ago"):
+            await edge.feed.load("summer")
+        later = time.monotonic() + A_SECOND
+        monkeypatch.setattr("edge.link_feed.time.monotonic", lambda: later)
+        assert await edge.feed.load("summer") is not None
+
+    async def test_a_flood_pushes_out_no_link_and_takes_bounded_room(
+        self, edge: RunningFeed, redis: Redis
+    ) -> None:
+        await publish(redis, make_link())
+        await declare_ready(redis)
+        await edge.ready()
+        await edge.feed.load("summer")
+        for first in range(0, 20_000, LOADS_AT_ONCE):
+            await asyncio.gather(
+                *(edge.feed.load(f"x-{number}") for number in range(first, first + LOADS_AT_ONCE))
+            )
+        assert edge.version_of("summer") == 1
+        assert len(edge.cache) == 1
+        assert edge.is_unknown("x-0")
+        assert edge.feed._loading == {}
+
+
+class TestRenewing:
+    async def test_what_a_new_epoch_forgot_is_fetched_again(self, edge: RunningFeed, redis: Redis) -> None:
+        names = [f"slug-{number}" for number in range(500)]
+        await publish(redis, *(make_link(slug=slug) for slug in names))
+        await declare_ready(redis, "1")
+        await edge.ready()
+        await asyncio.gather(*(edge.feed.load(slug) for slug in names))
+        for slug in names[1:]:
+            await redis.set(redis_keys.link(slug), encode_link(make_link(slug=slug, version=2)))
+        await redis.delete(redis_keys.link(names[0]))
+        await declare_ready(redis, "2")
+        await eventually(lambda: edge.feed.beginnings == 2)
+        renewing = asyncio.create_task(edge.feed.keep_renewing())
+        await eventually(lambda: edge.feed.has_caught_up)
+        await end_tasks([renewing])
+        assert sorted(edge.cache.list_slugs()) == sorted(names[1:])
+        assert {edge.version_of(slug) for slug in names[1:]} == {2}
+
+    async def test_a_change_while_its_link_is_being_renewed_is_not_missed(
+        self, edge: RunningFeed, redis: Redis
+    ) -> None:
+        await publish(redis, make_link())
+        await declare_ready(redis)
+        await edge.ready()
+        read, has_read, go_on = edge.feed._read_between_markers, asyncio.Event(), asyncio.Event()
+
+        async def read_slowly(slugs: list[str]) -> list[bytes | None]:
+            values = await read(slugs)
+            has_read.set()
+            await go_on.wait()
+            return values
+
+        edge.feed._read_between_markers = read_slowly  # type: ignore[method-assign]  # until it has ended
+        edge.feed.renew(["summer"])
+        renewing = asyncio.create_task(edge.feed.keep_renewing())
+        await has_read.wait()
+        await publish(redis, make_link(version=2))
+        await edge.has_read_changes(redis)
+        go_on.set()
+        await eventually(lambda: edge.feed.has_caught_up)
+        await end_tasks([renewing])
+        edge.feed._read_between_markers = read  # type: ignore[method-assign]
+        assert "summer" not in edge.cache
+        link = await edge.feed.load("summer")
+        assert link is not None
+        assert link.record.version == 2
+
+    async def test_what_could_not_be_read_stays_to_be_renewed(
+        self, edge: RunningFeed, redis: Redis, valkey_server: TestServer
+    ) -> None:
+        await publish(redis, make_link())
+        await declare_ready(redis)
+        await edge.ready()
+        valkey_server.kill()
+        edge.feed.renew(["summer"])
+        renewing = asyncio.create_task(edge.feed.keep_renewing())
+        await eventually(lambda: not edge.feed.is_ready)
+        assert not edge.feed.has_caught_up
+        valkey_server.start()
+        await redis.connection_pool.disconnect()
+        await publish(redis, make_link(version=2))
+        await declare_ready(redis, "2")
+        await eventually(lambda: edge.version_of("summer") == 2)
+        await end_tasks([renewing])
+
+    async def test_a_full_cache_ends_it(self, edge: RunningFeed, redis: Redis) -> None:
+        names = [f"slug-{number}" for number in range(1500)]
+        await publish(redis, *(make_link(slug=slug) for slug in names))
+        await declare_ready(redis)
+        await edge.ready()
+        edge.feed.renew(names)
+        renewing = asyncio.create_task(edge.feed.keep_renewing())
+        await eventually(lambda: edge.feed.has_caught_up)
+        await end_tasks([renewing])
+        assert len(edge.cache) == 1000
+
+
 class TestChanges:
     async def test_they_reach_the_cache_within_a_second(self, edge: RunningFeed, redis: Redis) -> None:
         await publish(redis, make_link())
@@ -384,6 +514,25 @@ class TestRedisAway:
 
 def _encoded(*, version: int) -> bytes:
     return encode_link(make_link(version=version))
+
+
+def count_look_ups(edge: RunningFeed) -> dict[str, int]:
+    """Count how often each slug is looked up in Redis from now on."""
+    looked_up: dict[str, int] = {}
+    fetch = edge.feed._fetch
+
+    async def fetch_and_count(slug: str) -> LinkRecord | None:
+        looked_up[slug] = looked_up.get(slug, 0) + 1
+        return await fetch(slug)
+
+    edge.feed._fetch = fetch_and_count  # type: ignore[method-assign]  # this test's own feed
+    return looked_up
+
+
+async def ask(edge: RunningFeed, slug: str) -> None:
+    """Ask for a link as the handler does."""
+    if not edge.is_unknown(slug):
+        assert await edge.feed.load(slug) is None
 
 
 async def _count_gets(redis: Redis) -> int:

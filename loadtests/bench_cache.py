@@ -1,0 +1,177 @@
+"""`./switchyard bench cache`: what a link costs in a worker's memory, and what a look-up costs.
+
+In this process, without a server: `LinkCache.get` with slugs that are drawn beforehand. The mix goes
+by Zipf's law (the link of rank n gets 1/n of the first one's clicks), and ranks are spread over the
+order in which the links came.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import sys
+import time
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant, encode_link
+from edge.link_cache import COMPILED_LINKS, LinkCache
+from loadtests.environment import Environment, read_environment
+from loadtests.report import render_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOOK_UPS: Final = 200_000
+WARM_UPS: Final = 500_000
+"""Enough for the compiled links to have settled."""
+ROUNDS: Final = 5
+NEW_LINKS: Final = 20_000
+RESULTS: Final = Path(__file__).with_name("results")
+
+
+class SizeResult(msgspec.Struct, frozen=True):
+    """Costs with so many links. Nanoseconds per call, the fastest of some rounds; a share of look-ups."""
+
+    links: int
+    single_ns: float
+    zipf_ns: float
+    zipf_compiled: float
+    unknown_ns: float
+    evict_ns: float
+
+
+class CacheResults(msgspec.Struct, frozen=True):
+    """Raw results of one call. `*_bytes`: resident memory per link; `record_bytes`: encoded, in Redis."""
+
+    environment: Environment
+    command: str
+    links: int
+    record_bytes: float
+    cold_bytes: float
+    churned_bytes: float
+    compiled_bytes: float
+    compiled_links: int
+    sizes: list[SizeResult]
+
+
+def run(*, links: int, report: Path) -> None:
+    """Measure, print, and render the report."""
+    chance = random.Random(7)  # noqa: S311  the same links at every call
+    record_bytes, cold, churned, compiled = _measure_memory(links, chance)
+    sizes = [links] if links < 10 else [10**power for power in range(len(str(links)))]  # noqa: PLR2004
+    if sizes[-1] != links:
+        sizes.append(links)
+    measured = []
+    for size in sizes:
+        sys.stdout.write(f"looking up among {size:,} links\n")
+        measured.append(_measure_size(size, chance))
+    results = CacheResults(
+        environment=read_environment(),
+        command=f"./switchyard bench cache --links {links}",
+        links=links,
+        record_bytes=record_bytes,
+        cold_bytes=cold,
+        churned_bytes=churned,
+        compiled_bytes=compiled,
+        compiled_links=COMPILED_LINKS,
+        sizes=measured,
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "cache.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+    report.write_text(render_report(RESULTS))
+    sys.stdout.write(f"\n{report.read_text()}\n")
+
+
+def make_record(number: int, chance: random.Random) -> LinkRecord:
+    """Make an A/B link with two destinations of some 55 characters each."""
+    slug = f"s{number:07d}"
+    variants = tuple(
+        Variant(
+            chance.randbytes(16), label, f"https://shop.example/offers/{slug}/{label}?utm_source=mail", weight
+        )
+        for label, weight in (("calm", 70), ("loud", 30))
+    )
+    ids = chance.randbytes(16), chance.randbytes(16)
+    return LinkRecord(*ids, slug, 1, LinkState.ACTIVE, variants, {}, None, None, Stickiness.COOKIE, True)
+
+
+def _fill(links: int, chance: random.Random) -> LinkCache:
+    cache = LinkCache(size=links, unknown_ttl_s=2.0)
+    for number in range(links):
+        cache.store(make_record(number, chance))
+    return cache
+
+
+def _measure_memory(links: int, chance: random.Random) -> tuple[float, float, float, float]:
+    """Give bytes per link: encoded; cold; cold after as many were pushed out; compiled, on top."""
+    sys.stdout.write(f"filling a cache with {links:,} links\n")
+    record_bytes = sum(len(encode_link(make_record(number, chance))) for number in range(100)) / 100
+    before = _read_resident_bytes()
+    cache = _fill(links, chance)
+    cold = _read_resident_bytes()
+    compiled = min(links, COMPILED_LINKS)
+    for slug in cache.list_slugs()[:compiled]:
+        cache.get(slug)
+    hot = _read_resident_bytes()
+    for number in range(links, 2 * links):
+        cache.store(make_record(number, chance))
+    # What was compiled was used and stays: it is not part of what the cold ones take.
+    churned = _read_resident_bytes() - (hot - cold)
+    return record_bytes, (cold - before) / links, (churned - before) / links, (hot - cold) / compiled
+
+
+def _measure_size(links: int, chance: random.Random) -> SizeResult:
+    cache = _fill(links, chance)
+    slugs = cache.list_slugs()
+    chance.shuffle(slugs)
+    weights = list(accumulate(1 / rank for rank in range(1, links + 1)))
+    for slug in chance.choices(slugs, cum_weights=weights, k=WARM_UPS):
+        cache.get(slug)
+    mix = chance.choices(slugs, cum_weights=weights, k=LOOK_UPS)
+    compiled = cache._compiled  # noqa: SLF001  to tell look-ups that compile from those that do not
+    single = _time(cache.get, slugs[:1] * LOOK_UPS)
+    return SizeResult(
+        links=links,
+        single_ns=single,
+        zipf_ns=_time(cache.get, mix),
+        zipf_compiled=sum(slug in compiled for slug in mix) / LOOK_UPS,
+        unknown_ns=_time(cache.get, [f"unknown-{number}" for number in range(LOOK_UPS)]),
+        evict_ns=_time_eviction(cache, links, chance),
+    )
+
+
+def _time(call: Callable[[str], object], slugs: list[str]) -> float:
+    """Give nanoseconds per call, the loop's own taken off."""
+    best = min(_time_once(call, slugs) for _ in range(ROUNDS))
+    return max(0.0, best - min(_time_once(None, slugs) for _ in range(ROUNDS)))
+
+
+def _time_once(call: Callable[[str], object] | None, slugs: list[str]) -> float:
+    began = time.perf_counter_ns()
+    if call is None:
+        for _slug in slugs:
+            pass
+    else:
+        for slug in slugs:
+            call(slug)
+    return (time.perf_counter_ns() - began) / len(slugs)
+
+
+def _time_eviction(cache: LinkCache, links: int, chance: random.Random) -> float:
+    """Give nanoseconds per new link in a full cache."""
+    records = [make_record(links + number, chance) for number in range(NEW_LINKS)]
+    began = time.perf_counter_ns()
+    for record in records:
+        cache.store(record)
+    return (time.perf_counter_ns() - began) / NEW_LINKS
+
+
+def _read_resident_bytes() -> int:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
