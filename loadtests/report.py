@@ -17,14 +17,9 @@ the raw results are in `loadtests/results/`. Machines differ and are noisy: comp
 
 
 def render_report(results: Path) -> str:
-    """Render what is there of `edge.json`, `cache.json` and `flusher.json` in the folder `results`."""
+    """Render what is there of `edge.json` and `flusher.json` in the folder `results`."""
     sections = [TITLE]
-    for name, render in (
-        ("edge", _render_edge),
-        ("cache", _render_cache),
-        ("flusher", _render_flusher),
-        ("locust", _render_locust),
-    ):
+    for name, render in (("edge", _render_edge), ("flusher", _render_flusher), ("locust", _render_locust)):
         path = results / f"{name}.json"
         if path.exists():
             sections.append(render(json.loads(path.read_text())))
@@ -67,29 +62,6 @@ def _render_edge(results: dict[str, Any]) -> str:
 
 def _rate(result: dict[str, Any]) -> float:
     return float(result["requests"] / result["seconds"])
-
-
-def _render_cache(results: dict[str, Any]) -> str:
-    lines = [
-        f"## Links in memory\n\n{_render_environment(results)}",
-        (
-            f"{results['links']:,} links with two variants, {results['record_bytes']:.0f} bytes each"
-            f" in Redis: **{results['cold_bytes']:.0f} bytes of a worker's memory per link**"
-            f" ({results['churned_bytes']:.0f} after as many again have pushed them out), and"
-            f" {results['compiled_bytes']:,.0f} more for each of the {results['compiled_links']:,}"
-            " most popular ones, which are kept compiled.\n"
-        ),
-        "| links | one link, ns | Zipf mix, ns | compiled | unknown slug, ns | new link when full, ns |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        (
-            f"| {size['links']:,} | {size['single_ns']:.0f} | {size['zipf_ns']:.0f}"
-            f" | {size['zipf_compiled']:.0%} | {size['unknown_ns']:.0f} | {size['evict_ns']:,.0f} |"
-        )
-        for size in results["sizes"]
-    ]
-    return "\n".join([*lines, ""])
 
 
 def _render_flusher(results: dict[str, Any]) -> str:

@@ -43,6 +43,20 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 def run(*, users: int, seconds: int, report: Path) -> None:
     """Measure, print, write results/locust.json, and render the report. Raises StartFailed."""
+    ceiling = measure_ceiling(users=users, seconds=seconds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "locust.json").write_bytes(msgspec.json.format(msgspec.json.encode(ceiling), indent=1))
+    report.write_text(render_report(RESULTS))
+    outcome = ceiling.outcome
+    sys.stdout.write(
+        f"Locust made {outcome.per_second:,.0f} requests/s with {outcome.locust_cpu_s / outcome.seconds:.0%}"
+        f" of a core: {outcome.total.requests / outcome.locust_cpu_s:,.0f} requests per second of its"
+        " processor time. For maxima: ./switchyard bench edge.\n"
+    )
+
+
+def measure_ceiling(*, users: int, seconds: int) -> Ceiling:
+    """Let visitors that never pause follow the one link of a constant server. Raises StartFailed."""
     with _constant_server() as url:
         plan = Plan(
             edge_url=url,
@@ -57,21 +71,13 @@ def run(*, users: int, seconds: int, report: Path) -> None:
             unknown_share=0.0,
         )
         outcome = run_locust(plan, ["Visitor"], users=users, seconds=seconds)
-    ceiling = Ceiling(
+    return Ceiling(
         environment=read_environment(),
         command=f"./switchyard load --ceiling --users {users} --seconds {seconds}",
         locust=version("locust"),
         users=users,
         outcome=outcome,
     )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "locust.json").write_bytes(msgspec.json.format(msgspec.json.encode(ceiling), indent=1))
-    sys.stdout.write(
-        f"Locust made {outcome.per_second:,.0f} requests/s with {outcome.locust_cpu_s / outcome.seconds:.0%}"
-        f" of a core: {outcome.total.requests / outcome.locust_cpu_s:,.0f} requests per second of its"
-        " processor time. For maxima: ./switchyard bench edge.\n"
-    )
-    report.write_text(render_report(RESULTS))
 
 
 @contextlib.contextmanager

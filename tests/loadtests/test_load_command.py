@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import msgspec
 import pytest
 
 from deploy import bootstrap
 from deploy.data_folder import DataFolder, Ready
 from loadtests.bench_stack import CHECKOUT, running_stack
+from loadtests.journeys.ceiling import measure_ceiling
+from loadtests.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +66,7 @@ def test_every_redirect_lands_and_limits_are_kept(data_dir: Path, tmp_path: Path
     assert ready is not None
     links = count_links(ready)
     report = tmp_path / "report.html"
-    done = load(data_dir, "--users", "6", "--seconds", "4", "--min-rps", "1", "--html", str(report))
+    done = load(data_dir, "--users", "6", "--seconds", "3", "--min-rps", "1", "--html", str(report))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 visitors and 1 marketers" in done.stdout
     assert "All limits were kept." in done.stdout
@@ -83,6 +86,16 @@ def test_each_missed_limit_is_a_sentence(data_dir: Path) -> None:
     assert "--min-rps asks for 1000000." in done.stdout
     assert "--api-p99-ms 50 cannot be judged: the run has no figures for the API." in done.stdout
     assert "All limits were kept." not in done.stdout
+
+
+def test_the_ceiling_is_measured_and_rendered(tmp_path: Path) -> None:
+    ceiling = measure_ceiling(users=2, seconds=1)
+    assert ceiling.outcome.total.requests > 0
+    assert ceiling.outcome.reasons == []
+    (tmp_path / "locust.json").write_bytes(msgspec.json.encode(ceiling))
+    report = render_report(tmp_path)
+    assert "`./switchyard load --ceiling --users 2 --seconds 1`" in report
+    assert f"| {ceiling.outcome.total.requests:,} |" in report
 
 
 @pytest.mark.parametrize(
