@@ -17,9 +17,14 @@ the raw results are in `loadtests/results/`. Machines differ and are noisy: comp
 
 
 def render_report(results: Path) -> str:
-    """Render what is there of `edge.json` and `flusher.json` in the folder `results`."""
+    """Render what is there of `edge.json`, `cache.json` and `flusher.json` in the folder `results`."""
     sections = [TITLE]
-    for name, render in (("edge", _render_edge), ("flusher", _render_flusher), ("locust", _render_locust)):
+    for name, render in (
+        ("edge", _render_edge),
+        ("cache", _render_cache),
+        ("flusher", _render_flusher),
+        ("locust", _render_locust),
+    ):
         path = results / f"{name}.json"
         if path.exists():
             sections.append(render(json.loads(path.read_text())))
@@ -64,6 +69,29 @@ def _rate(result: dict[str, Any]) -> float:
     return float(result["requests"] / result["seconds"])
 
 
+def _render_cache(results: dict[str, Any]) -> str:
+    lines = [
+        f"## Links in memory\n\n{_render_environment(results)}",
+        (
+            f"{results['links']:,} links with two variants, {results['record_bytes']:.0f} bytes each"
+            f" in Redis: **{results['cold_bytes']:.0f} bytes of a worker's memory per link**"
+            f" ({results['churned_bytes']:.0f} after as many again have pushed them out), and"
+            f" {results['compiled_bytes']:,.0f} more for each of the {results['compiled_links']:,}"
+            " most popular ones, which are kept compiled.\n"
+        ),
+        "| links | one link, ns | Zipf mix, ns | compiled | unknown slug, ns | new link when full, ns |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        (
+            f"| {size['links']:,} | {size['single_ns']:.0f} | {size['zipf_ns']:.0f}"
+            f" | {size['zipf_compiled']:.0%} | {size['unknown_ns']:.0f} | {size['evict_ns']:,.0f} |"
+        )
+        for size in results["sizes"]
+    ]
+    return "\n".join([*lines, ""])
+
+
 def _render_flusher(results: dict[str, Any]) -> str:
     rate = results["events"] / results["seconds"]
     cpu = ", ".join(
@@ -95,7 +123,7 @@ def _render_locust(results: dict[str, Any]) -> str:
                 " pause, against a constant 302 on the other cores. A run of `./switchyard load` that comes"
                 " near this measures Locust; for maxima there is `./switchyard bench edge` with wrk.\n"
             ),
-            "| requests | seconds | requests/s | share of its core | requests/s of processor time | failures |",
+            "| requests | seconds | requests/s | share of its core | requests per CPU second | failures |",
             "|---:|---:|---:|---:|---:|---:|",
             (
                 f"| {requests:,} | {seconds:.1f} | {requests / seconds:,.0f} | {cpu_s / seconds:.0%}"
