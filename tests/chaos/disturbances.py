@@ -47,13 +47,13 @@ def killed(*names: str) -> Disturbance:
     return disturb
 
 
-def ended(name: str) -> Disturbance:
+def ended(name: str, number: int = signal.SIGTERM) -> Disturbance:
     """Ask a process to stop, as an upgrade does; the supervisor starts it again."""
 
     @asynccontextmanager
     async def disturb(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
         pid = stack.pid(name)
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)
         yield
         await stack.restarted(name, pid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -86,7 +87,7 @@ async def assert_rollups_agree(db: Connection) -> None:
 async def assert_all_is_well(stack: ChaosStack) -> None:
     """See that the doctor finds nothing, and that links redirect."""
     await eventually(lambda: _is_sound(stack), timeout_s=SETTLE_S, every_s=0.1)
-    assert stack.location(SLUGS[0], "HEAD") is not None
+    assert await asyncio.to_thread(stack.location, SLUGS[0], "HEAD") is not None
 
 
 async def _is_sound(stack: ChaosStack) -> bool:
