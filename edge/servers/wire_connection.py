@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_is_in_request_line",
         "_is_lingering",
         "_is_write_paused",
+        "_length",
         "_out",
         "_owes_continue",
         "_parser",
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._target = self._unread = b""
         self._phase = _IDLE
         self._ending = answers.KEEP
-        self._requests = self._raw_bytes = self._body_bytes = 0
+        self._requests = self._raw_bytes = self._length = self._body_bytes = 0
         self._out: list[bytes] = []
         self._waiting: deque[Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -155,7 +156,7 @@ class Connection(asyncio.Protocol):
             raise RefusedError(answers.BAD_REQUEST)  # stops the parser; the answer is not sent any more
         self._headers = WireHeaders()
         self._target = b""
-        self._body_bytes = 0
+        self._length = self._body_bytes = 0
         self._phase = _HEAD
         self._is_in_request_line = True
         self.deadline = self._server.now + self._server.limits.head_s
@@ -228,13 +229,14 @@ class Connection(asyncio.Protocol):
                 raise RefusedError(answers.OLD_AND_CHUNKED)
             if coding.lower() != "chunked":
                 raise RefusedError(answers.UNKNOWN_CODING)
-        if length is not None and int(length) > limits.body_bytes:
+        self._length = int(length or 0)
+        if self._length > limits.body_bytes:
             raise RefusedError(answers.BODY_TOO_LARGE)
         expectation = headers.get("expect")
         if expectation is not None and self._ending is answers.KEEP:
             if expectation.lower() != "100-continue":
                 raise RefusedError(answers.EXPECTATION_FAILED)
-            self._owes_continue = coding is not None or bool(length)
+            self._owes_continue = coding is not None or self._length > 0
         self.deadline = self._server.now + limits.body_s
 
     # --- parsing -----------------------------------------------------------------------------
@@ -295,9 +297,12 @@ class Connection(asyncio.Protocol):
 
     def _feed_text(self, data: bytes) -> None:
         """Feed bytes that are not all ASCII: browsers escape them in targets, other clients may not."""
-        for line in data.splitlines(keepends=True):
+        while data:
+            left = self._length - self._body_bytes if self._phase == _BODY else 0
+            end = left if left > 0 else data.find(b"\n") + 1 or len(data)
+            part, data = data[:end], data[end:]
             is_target = self._phase == _IDLE or (self._phase == _HEAD and self._is_in_request_line)
-            self._feed(escape_text(line) if is_target else line)
+            self._feed(escape_text(part) if is_target else part)
 
     def _check_raw_bytes(self) -> None:
         """Bound what llhttp holds of a header line that does not end, or of chunks without content."""
