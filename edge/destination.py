@@ -34,13 +34,15 @@ class Destination:
     __slots__ = ("_fragment", "_has_query", "_own_names", "_url", "_varies")
 
     def __init__(self, url: str, constants: Mapping[str, str]) -> None:
-        url = _LINK_MACRO.sub(lambda match: quote(constants[match[1]], safe=""), url)
+        has_macros = "{" in url
+        if has_macros:
+            url = _LINK_MACRO.sub(lambda match: quote(constants[match[1]], safe=""), url)
         self._url, separator, fragment = url.partition("#")
         self._fragment = separator + fragment
         query = self._url.partition("?")[2]
         self._has_query = "?" in self._url
         self._own_names = tuple(_parameter_names(query))
-        self._varies = any(f"{{{name}}}" in url for name in CLICK_MACROS)
+        self._varies = has_macros and any(f"{{{name}}}" in url for name in CLICK_MACROS)
 
     def locate(self, query: str, click_id: UUID, country: str) -> str:
         """Give the Location of a click.

@@ -59,6 +59,7 @@ class CachedLink:
         "is_active",
         "record",
         "used",
+        "was_spared",
     )
 
     def __init__(self, record: LinkRecord) -> None:
@@ -69,10 +70,24 @@ class CachedLink:
         self.by_cookie = chooses_by_weight and record.stickiness is Stickiness.COOKIE
         self.by_fingerprint = chooses_by_weight and record.stickiness is Stickiness.FINGERPRINT
         self.cookie_name = f"sy_{record.slug}"
-        self.destinations = {
-            variant.id: Destination(variant.url, _link_macros(record, variant)) for variant in record.variants
-        }
+        self.destinations = _Destinations(record)
         self.used = False
+        self.was_spared = False
+
+
+class _Destinations(dict[bytes, Destination]):
+    """A link's destinations by variant id, each taken apart when it is first needed."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: LinkRecord) -> None:
+        super().__init__()
+        self._record = record
+
+    def __missing__(self, variant_id: bytes) -> Destination:
+        variant = next(variant for variant in self._record.variants if variant.id == variant_id)
+        destination = self[variant_id] = Destination(variant.url, _link_macros(self._record, variant))
+        return destination
 
 
 def _link_macros(record: LinkRecord, variant: Variant) -> dict[str, str]:
@@ -274,15 +289,16 @@ class LinkCache:
 
     def _evict_compiled(self) -> None:
         """Let go of the oldest compiled link that was not used of late; its record stays."""
+        slug, link = self._compiled.popitem(last=False)
         for _ in range(EVICTION_LOOKS):
-            slug, link = self._compiled.popitem(last=False)
             if not link.used:
-                return
+                break
             link.used = False
-            self._stored[slug].used = True
+            link.was_spared = True
             self._compiled[slug] = link
-        slug, _link = self._compiled.popitem(last=False)
-        self._stored[slug].used = True
+            slug, link = self._compiled.popitem(last=False)
+        if link.was_spared:
+            self._stored[slug].used = True
 
     def _read(self, slug: str, stored: _Stored) -> LinkRecord | None:
         """Decode a record; None when it cannot be read, as one from a snapshot may be."""
