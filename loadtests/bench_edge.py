@@ -1,4 +1,4 @@
-"""`./switchyard bench edge`: our edge, a constant 302 on the same server, and nginx, in turns.
+"""`./switchyard bench edge`: our edge on both of its servers, a constant 302, and nginx, in turns.
 
 Every round gives each server its turn on the same core, so a machine whose speed drifts changes
 all of them alike; what counts are the ratios, as medians over the rounds. Nothing is switched off
@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -25,11 +27,14 @@ import msgspec
 
 from deploy.process import choose_port
 from loadtests.bench_stack import (
+    CHECKOUT,
     SERVER_CORES,
     apply_load,
+    apply_rate,
     load_generator,
     paused,
     pin,
+    read_cpu_seconds,
     running_stack,
     start_pinned,
     stop,
@@ -42,39 +47,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PUBLICATIONS: Final = 20
+CONNECTIONS_AT_RATE: Final = 64
 LANDING_S: Final = 120.0
 RESULTS: Final = Path(__file__).with_name("results")
 
-EDGE, CONSTANT, NGINX = "edge", "constant 302", "nginx return 302"
+WIRE, GRANIAN, CONSTANT, NGINX = "edge, wire", "edge, granian", "constant 302, granian", "nginx return 302"
+PARTS: Final = ("edge-1", "valkey", "flusher", "postgres")
 
 
 class EdgeResults(msgspec.Struct, frozen=True):
-    """Raw results of one call. `rounds`: a LoadResult for each server, round by round."""
+    """Raw results of one call. `rounds`: a LoadResult for each server, round by round.
+
+    `half_rate`: open loop at half of the top rate. `cost_us`: processor time of each part per
+    landed click, in microseconds, at that rate with the flusher at work.
+    """
 
     environment: Environment
     command: str
     connections: int
     load_generator: str
     rounds: list[dict[str, LoadResult]]
+    half_rate: LoadResult
+    cost_us: dict[str, float]
     publication_ms: list[float]
-    redirects_received: int
+    redirects_served: int
     clicks_landed: int
 
 
 def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
     """Measure, print, and render the report. Raises RuntimeError when a server does not start."""
-    with running_stack() as ready_file, _constant_server() as constant_url, _nginx() as nginx_url:
-        ready = json.loads(ready_file.read_text())
+    with contextlib.ExitStack() as running:
+        ready = json.loads(running.enter_context(running_stack(edge_server="wire")).read_text())
         pin(ready["processes"]["edge-1"], SERVER_CORES)
-        servers = {EDGE: ready["demo_link"] + "?utm_source=bench&n=1", CONSTANT: constant_url}
-        if nginx_url:
+        slug = urlsplit(ready["demo_link"]).path + "?utm_source=bench&n=1"
+        servers = {
+            WIRE: ready["edge_url"] + slug,
+            GRANIAN: running.enter_context(_granian_edge(ready)) + slug,
+            CONSTANT: running.enter_context(_constant_server()),
+        }
+        if nginx_url := running.enter_context(_nginx()):
             servers[NGINX] = nginx_url
         with paused(ready["processes"]["flusher"]):
             measured = [
                 _run_round(number, servers, seconds=seconds, connections=connections)
                 for number in range(1, rounds + 1)
             ]
-        landed = _await_landed(ready["edge_url"])
+        _await_landed(ready["edge_url"])
+        half_rate = median(one[WIRE].per_second for one in measured) / 2
+        with paused(ready["processes"]["flusher"]):
+            at_half_rate = apply_rate(servers[WIRE], rate=half_rate, seconds=seconds, connections=connections)
+        _await_landed(ready["edge_url"])
+        cost_us = _measure_cost(ready, servers[WIRE], rate=half_rate, seconds=seconds)
+        counted = _await_landed(ready["edge_url"])
         results = EdgeResults(
             environment=read_environment(),
             command=f"./switchyard bench edge --seconds {seconds} --rounds {rounds}"
@@ -82,9 +106,11 @@ def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
             connections=connections,
             load_generator=load_generator(),
             rounds=measured,
+            half_rate=at_half_rate,
+            cost_us=cost_us,
             publication_ms=_measure_publication(ready),
-            redirects_received=landed["served"],
-            clicks_landed=landed["landed"],
+            redirects_served=counted["served"],
+            clicks_landed=counted["landed"],
         )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "edge.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
@@ -98,8 +124,37 @@ def _run_round(
     results = {}
     for name, url in servers.items():
         results[name] = result = apply_load(url, seconds=seconds, connections=connections)
-        _say(f"round {number}  {name:<18} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:.2f} ms")
+        _say(f"round {number}  {name:<21} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:.2f} ms")
     return results
+
+
+def _measure_cost(ready: dict[str, Any], url: str, *, rate: float, seconds: float) -> dict[str, float]:
+    """Give the processor time of each part per landed click, in microseconds."""
+    pids = ready["processes"]
+    landed = _await_landed(ready["edge_url"])["landed"]
+    before = {part: read_cpu_seconds(pids[part]) for part in PARTS}
+    apply_rate(url, rate=rate, seconds=seconds, connections=CONNECTIONS_AT_RATE)
+    clicks = _await_landed(ready["edge_url"])["landed"] - landed
+    return {part: (read_cpu_seconds(pids[part]) - before[part]) * 1e6 / clicks for part in PARTS}
+
+
+@contextlib.contextmanager
+def _granian_edge(ready: dict[str, Any]) -> Iterator[str]:
+    """Run a second edge worker, behind Granian, on the same links; give its URL."""
+    port = choose_port()
+    with tempfile.TemporaryDirectory(prefix="switchyard-granian-") as home:
+        environment = os.environ | {
+            "SWITCHYARD_REDIS_URL": ready["redis_url"],
+            "SWITCHYARD_EDGE_PORT": str(port),
+            "SWITCHYARD_JOURNAL_DIR": f"{home}/journal",
+            "SWITCHYARD_EDGE_SERVER": "granian",
+        }
+        server = start_pinned([str(CHECKOUT / "switchyard"), "edge"], SERVER_CORES, env=environment)
+        try:
+            _await_answer(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            stop(server)
 
 
 @contextlib.contextmanager

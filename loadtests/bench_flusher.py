@@ -27,7 +27,7 @@ from control_plane.db.migrate import migrate
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey, RunningServer, make_server_folder
 from edge.contract import redis_keys
 from edge.contract.events import FRAME_HEADER, Chunk, Click, Reason, chunk_fields, encode_event
-from loadtests.bench_stack import CHECKOUT, CORES, start_pinned, stop
+from loadtests.bench_stack import CHECKOUT, CORES, read_cpu_seconds, start_pinned, stop
 from loadtests.environment import Environment, read_environment
 from loadtests.load_client import USER_AGENT
 from loadtests.report import render_report
@@ -81,6 +81,7 @@ async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) 
     sys.stdout.write(f"filling the stream with {events:,} events\n")
     await _fill(redis, events)
     stream_bytes = await redis.memory_usage(redis_keys.events(), samples=50)
+    before = {"valkey": read_cpu_seconds(valkey.pid), "postgres": read_cpu_seconds(postgres.pid)}
     started = time.perf_counter()
     flusher = _start_flusher(postgres.url, valkey.url)
     try:
@@ -88,8 +89,9 @@ async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) 
         seconds = time.perf_counter() - started
         peak_mib = _read_peak_memory_mib(flusher.pid)
         cpu = {
-            "flusher": _read_cpu_seconds(flusher.pid),
-            "valkey": _read_cpu_seconds(valkey.pid),
+            "flusher": read_cpu_seconds(flusher.pid),
+            "valkey": read_cpu_seconds(valkey.pid) - before["valkey"],
+            "postgres": read_cpu_seconds(postgres.pid) - before["postgres"],
         }
     finally:
         stop(flusher)
@@ -169,8 +171,3 @@ def _read_peak_memory_mib(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def _read_cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -56,15 +56,22 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[Path]:
-    """Run `./switchyard up` on a data folder of its own; give the path of its ready.json."""
+def running_stack(*, edge_server: str = "") -> Iterator[Path]:
+    """Run `./switchyard up` on a data folder of its own; give the path of its ready.json.
+
+    `edge_server`: which HTTP server the edge runs behind; empty for the default.
+    """
     with tempfile.TemporaryDirectory(prefix="switchyard-bench-") as home:
         Path(home).chmod(0o711)
         data = Path(home) / "data"
         command = [str(CHECKOUT / "switchyard"), "up", "--data-dir", str(data)]
         log = (Path(home) / "up.log").open("w+")
         stack = start_pinned(
-            [*command, "--api-port", "0", "--edge-port", "0"], OTHER_CORES, stdout=log, stderr=log
+            [*command, "--api-port", "0", "--edge-port", "0"],
+            OTHER_CORES,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"SWITCHYARD_EDGE_SERVER": edge_server},
         )
         try:
             _await_ready(stack, data / "ready.json", Path(log.name))
@@ -107,6 +114,36 @@ def apply_load(url: str, *, seconds: float, connections: int, warmup_s: float = 
             [*command, "--connections", str(connections), "--warmup", str(warmup_s)], seconds
         )
     return msgspec.json.decode(output.splitlines()[-1], type=LoadResult)
+
+
+def apply_rate(url: str, *, rate: float, seconds: float, connections: int) -> LoadResult:
+    """Put a server under a fixed rate of requests, whatever it answers (open loop)."""
+    command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
+    command += ["--connections", str(connections), "--rate", str(rate)]
+    return msgspec.json.decode(_run_client(command, seconds).splitlines()[-1], type=LoadResult)
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """Give the processor time of a process and of its children, dead and alive."""
+    ticks = sum(map(int, _read_stat(pid)[11:15]))
+    children = [
+        int(path.name)
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and _parent_of(int(path.name)) == pid
+    ]
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(read_cpu_seconds, children))
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int(_read_stat(pid)[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _read_stat(pid: int) -> list[str]:
+    """Give the fields of /proc/<pid>/stat behind the name: state, parent and so on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _run_client(command: list[str], seconds: float) -> bytes:

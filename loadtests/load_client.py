@@ -1,9 +1,11 @@
-"""A closed-loop HTTP client for one URL: N connections, each asks again as soon as it is answered.
+"""An HTTP client for one URL, small enough to leave the server the slower one.
 
-Small enough to leave the server the slower one on a core of its own; it counts every answer by
-its status, so a benchmark can tell that nothing but redirects was measured.
+Closed loop: N connections, each asks again as soon as it is answered. Open loop (`--rate`): so many
+requests a second whatever the answers do; a latency counts from the moment when the request was due,
+so a server that stalls cannot hide it. Every answer is counted by its status.
 
     python -m loadtests.load_client http://127.0.0.1:8080/demo --seconds 5 --connections 64
+    python -m loadtests.load_client http://127.0.0.1:8080/demo --seconds 5 --rate 10000
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import re
 import sys
 import time
 from array import array
+from collections import deque
+from itertools import cycle
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -54,8 +58,9 @@ class LoadResult(msgspec.Struct, frozen=True):
 class _Run:
     """What the connections of one run share."""
 
-    def __init__(self, request: bytes) -> None:
+    def __init__(self, request: bytes, *, is_open_loop: bool) -> None:
         self.request = request
+        self.is_open_loop = is_open_loop
         self.is_counting = False
         self.is_over = False
         self.latencies_s = array("d")
@@ -67,65 +72,95 @@ class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._buffer = b""
-        self._asked_at = 0.0
+        self._due: deque[float] = deque()
+        """When each request that is not answered yet was due."""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
-        self._ask()
+        if not self._run.is_open_loop:
+            self.ask(time.perf_counter())
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if not self._run.is_over:
             self._run.lost += 1
 
-    def _ask(self) -> None:
+    def ask(self, due: float) -> None:
         assert self._transport is not None
-        self._asked_at = time.perf_counter()
+        self._due.append(due)
         self._transport.write(self._run.request)
 
     def data_received(self, data: bytes) -> None:
-        if self._buffer:
-            data = self._buffer + data
-        if not _is_whole(data):
-            self._buffer = data
-            return
-        self._buffer = b""
-        run = self._run
+        data = self._buffer + data if self._buffer else data
+        while data and (size := _whole_size(data)):
+            self._count(data[9:12])
+            data = data[size:]
+        self._buffer = data
+
+    def _count(self, status: bytes) -> None:
+        run, now = self._run, time.perf_counter()
+        due = self._due.popleft()
         if run.is_counting:
-            run.latencies_s.append(time.perf_counter() - self._asked_at)
-            status = data[9:12]
+            run.latencies_s.append(now - due)
             run.statuses[status] = run.statuses.get(status, 0) + 1
-        if not run.is_over:
-            self._ask()
+        if not run.is_over and not run.is_open_loop:
+            self.ask(now)
 
 
-def _is_whole(data: bytes) -> bool:
-    """Tell whether `data` is a complete answer."""
+def _whole_size(data: bytes) -> int:
+    """Give the size of the first answer in `data`; 0 while it is not complete."""
     head_end = data.find(END_OF_HEADERS)
     if head_end < 0:
-        return False
+        return 0
     length = _CONTENT_LENGTH.search(data, 0, head_end)
-    return length is None or len(data) - head_end - len(END_OF_HEADERS) >= int(length[1])
+    size = head_end + len(END_OF_HEADERS) + (int(length[1]) if length else 0)
+    return size if len(data) >= size else 0
 
 
-async def _run_load(url: str, seconds: float, warmup_s: float, connections: int) -> LoadResult:
-    parts = urlsplit(url)
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask for. `rate`: requests a second in open loop; 0 for closed loop."""
+
+    url: str
+    seconds: float
+    warmup_s: float
+    connections: int
+    rate: float
+
+
+async def _run_load(load: Load) -> LoadResult:
+    parts = urlsplit(load.url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n{REQUEST_HEADERS}\r\n".encode()
-    run = _Run(request)
+    run = _Run(request, is_open_loop=load.rate > 0)
     loop = asyncio.get_running_loop()
-    opened = [await loop.create_connection(lambda: _Connection(run), host, port) for _ in range(connections)]
-    await asyncio.sleep(warmup_s)
-    run.is_counting = True
-    started = time.perf_counter()
-    await asyncio.sleep(seconds)
-    run.is_counting = False
-    elapsed = time.perf_counter() - started
-    run.is_over = True
-    for transport, _protocol in opened:
+    opened = [
+        await loop.create_connection(lambda: _Connection(run), host, port) for _ in range(load.connections)
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_keep_rate(run, [connection for _transport, connection in opened], load.rate))
+        await asyncio.sleep(load.warmup_s)
+        run.is_counting = True
+        started = time.perf_counter()
+        await asyncio.sleep(load.seconds)
+        run.is_counting = False
+        elapsed = time.perf_counter() - started
+        run.is_over = True
+    for transport, _connection in opened:
         transport.close()
     return _sum_up(run, elapsed)
+
+
+async def _keep_rate(run: _Run, connections: list[_Connection], rate: float) -> None:
+    """Ask when it is time, on the connections in turn, until the run is over."""
+    if not run.is_open_loop:
+        return
+    turn, asked, started = cycle(connections), 0, time.perf_counter()
+    while not run.is_over:
+        while asked < (time.perf_counter() - started) * rate:
+            next(turn).ask(started + asked / rate)
+            asked += 1
+        await asyncio.sleep(0.0005)
 
 
 def _sum_up(run: _Run, elapsed: float) -> LoadResult:
@@ -149,8 +184,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--warmup", type=float, default=1.0)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args()
-    result = uvloop.run(_run_load(options.url, options.seconds, options.warmup, options.connections))
+    load = Load(
+        url=options.url,
+        seconds=options.seconds,
+        warmup_s=options.warmup,
+        connections=options.connections,
+        rate=options.rate,
+    )
+    result = uvloop.run(_run_load(load))
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
 
 

@@ -40,29 +40,47 @@ def _render_edge(results: dict[str, Any]) -> str:
         f"## Redirects on one core\n\n{_render_environment(results)}",
         (
             f"Server on one core, load ({results['load_generator']}) and Redis on the rest;"
-            f" {results['connections']} connections, closed loop, {len(rounds)} rounds in turns, medians.\n"
+            f" {results['connections']} connections, closed loop, {len(rounds)} rounds in turns, medians."
+            " The flusher waits until the timed runs are over.\n"
         ),
-        "| server | requests/s | p50 ms | p99 ms | p99.9 ms | edge / this |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| server | requests/s | p50 ms | p99 ms | p99.9 ms | wire / this | granian / this |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, rate in rates.items():
         p50, p99, p999 = (median(one[name][key] for one in rounds) for key in ("p50_ms", "p99_ms", "p999_ms"))
-        ratio = median(_rate(one["edge"]) / _rate(one[name]) for one in rounds)
-        lines.append(f"| {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {ratio:.2f} |")
-    statuses = sorted({status for one in rounds for status in one["edge"]["statuses"]})
-    delays = sorted(results["publication_ms"])
-    lines += [
+        wire, granian = (
+            median(_rate(one[edge]) / _rate(one[name]) for one in rounds)
+            for edge in ("edge, wire", "edge, granian")
+        )
+        lines.append(
+            f"| {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {wire:.2f} | {granian:.2f} |"
+        )
+    return "\n".join([*lines, *_render_edge_rest(results)])
+
+
+def _render_edge_rest(results: dict[str, Any]) -> list[str]:
+    half, delays = results["half_rate"], sorted(results["publication_ms"])
+    statuses = {status for one in results["rounds"] for status in one["edge, wire"]["statuses"]}
+    cost = ", ".join(f"{part} {microseconds:.1f}" for part, microseconds in results["cost_us"].items())
+    return [
         "",
         (
-            f"Answers of the edge: {', '.join(statuses)} only. Redirects that the edge served:"
-            f" {results['redirects_received']:,}; clicks in Postgres: {results['clicks_landed']:,}.\n"
+            f"Open loop at half of wire's top rate ({_rate(half):,.0f}/s asked by loadtests/load_client.py):"
+            f" p50 {half['p50_ms']:.2f} ms, p99 {half['p99_ms']:.2f} ms, p99.9 {half['p999_ms']:.2f} ms.\n"
+        ),
+        (
+            "Processor time per landed click at that rate, all at work, in microseconds:"
+            f" {cost}; together {sum(results['cost_us'].values()):.1f}.\n"
+        ),
+        (
+            f"Answers of the edge: {', '.join(sorted(statuses))} only. Redirects that wire served:"
+            f" {results['redirects_served']:,}; of them clicks in Postgres: {results['clicks_landed']:,}.\n"
         ),
         (
             f"A change of weights over the API reached the edge after {median(delays):.1f} ms"
             f" (median of {len(delays)}; longest {delays[-1]:.1f} ms).\n"
         ),
     ]
-    return "\n".join(lines)
 
 
 def _rate(result: dict[str, Any]) -> float:
