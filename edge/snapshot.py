@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 VERSION: Final = 1
 LINKS_PER_BLOCK: Final = 1000
-"""Links that are read or written between two turns of the event loop: some 0.3 ms."""
+"""Links that are read or collected between two turns of the event loop: less than a millisecond."""
 
 _MAGIC: Final = b"SYLINKS\n"
 # magic, version, blocks, links, Unix milliseconds; then the checksum of these.
