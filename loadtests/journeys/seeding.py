@@ -49,15 +49,19 @@ class LinkSeed:
         """Make the links and wait until the edge knows them. Raises StartFailed."""
         try:
             self._make_links()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(StartFailed):  # after Ctrl-C the API may be gone; `error` says more
+            self.close()
 
     def close(self) -> None:
         """Delete all links of the run, those of its marketers too."""

@@ -6,15 +6,19 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from deploy import bootstrap
 from deploy.data_folder import DataFolder, Ready
+from edge.contract import redis_keys
 from loadtests.bench_stack import CHECKOUT, running_stack
 from loadtests.journeys.ceiling import measure_ceiling
 from loadtests.report import render_report
@@ -86,6 +90,25 @@ def test_each_missed_limit_is_a_sentence(data_dir: Path) -> None:
     assert "--min-rps asks for 1000000." in done.stdout
     assert "--api-p99-ms 50 cannot be judged: the run has no figures for the API." in done.stdout
     assert "All limits were kept." not in done.stdout
+
+
+async def test_marketers_mind_the_requests_of_the_hour(data_dir: Path) -> None:
+    ready, demo = DataFolder(data_dir).read_ready(), DataFolder(data_dir).read_demo()
+    assert ready is not None
+    assert demo is not None
+    links = count_links(ready)
+    db = await asyncpg.connect(ready.database_url)
+    try:
+        await db.execute("UPDATE plans SET api_requests_per_hour = 200 WHERE code = 'scale'")
+        async with Redis.from_url(ready.redis_url) as redis:
+            await redis.delete(redis_keys.rate_limit(demo.user_id.hex, int(time.time()) // 3600))
+        refused = load(data_dir, "--users", "2", "--seconds", "1")
+        await db.execute("UPDATE plans SET api_requests_per_hour = 10000 WHERE code = 'scale'")
+    finally:
+        await db.close()
+    assert refused.returncode == 2
+    assert "The API allows this account 199 more requests in this hour" in refused.stderr
+    assert count_links(ready) == links
 
 
 def test_the_ceiling_is_measured_and_rendered(tmp_path: Path) -> None:
