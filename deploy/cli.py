@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeAlias
 
 import typer
 
@@ -42,11 +42,12 @@ DataDir = Annotated[
         resolve_path=True,
     ),
 ]
+EdgeServer: TypeAlias = Literal["wire", "granian"]
 _DEFAULT_DATA_DIR = CHECKOUT / "var"
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913  its options are arguments
     *,
     data_dir: DataDir = _DEFAULT_DATA_DIR,
     api_port: Annotated[
@@ -64,6 +65,9 @@ def up(
     edge_workers: Annotated[
         int, typer.Option(min=1, max=64, help="Edge processes; one per core is a good number.")
     ] = 1,
+    edge_server: Annotated[
+        EdgeServer, typer.Option(envvar="SWITCHYARD_EDGE_SERVER", help="HTTP server of the edge.")
+    ] = "wire",
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Keep nothing: a data folder of its own, removed at the end.")
     ] = False,
@@ -92,6 +96,7 @@ def up(
             api_port=api_port,
             edge_port=edge_port,
             edge_workers=edge_workers,
+            edge_server=edge_server,
         ),
         _say,
     )
@@ -135,7 +140,13 @@ def setup() -> None:
 
 
 @app.command()
-def edge(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+def edge(
+    *,
+    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    server: Annotated[
+        EdgeServer, typer.Option(envvar="SWITCHYARD_EDGE_SERVER", help="HTTP server: our own, or Granian.")
+    ] = "wire",
+) -> None:
     """Run one edge worker: it serves redirects and journals clicks.
 
     Several workers share a port, on one machine or behind a load balancer. Give the workers of
@@ -145,6 +156,7 @@ def edge(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
 
         SWITCHYARD_REDIS_URL=redis://10.0.0.5:6379/0 SWITCHYARD_EDGE_HOST=0.0.0.0 ./switchyard edge
     """
+    os.environ["SWITCHYARD_EDGE_SERVER"] = server
     _run_role("edge", data_dir)
 
 

@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     api_port: int
     edge_port: int
     edge_workers: int
+    edge_server: str
 
 
 def run_stack(options: Options, say: Callable[[str], None]) -> None:
@@ -145,6 +146,7 @@ class LocalStack:
         ours = {
             "SWITCHYARD_API_PORT": str(self._api_port),
             "SWITCHYARD_EDGE_PORT": str(self._edge_port),
+            "SWITCHYARD_EDGE_SERVER": self._options.edge_server,
             "SWITCHYARD_JOURNAL_DIR": str(self._folder.journal),
         }
         defaults = {

@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     redis_url: str
     edge_host: str = "127.0.0.1"
     edge_port: int = 8080
-    edge_server: Literal["granian", "wire"] = "granian"
+    edge_server: Literal["wire", "granian"] = "wire"
     edge_socket: str = ""
     edge_proxy_protocol: Literal["off", "on"] = "off"
     edge_cpu: Annotated[int, msgspec.Meta(ge=-1)] = -1
