@@ -1,8 +1,7 @@
 """One connection: bytes in through llhttp, answers out in the order of their requests.
 
-llhttp, in its strict mode, decides what a request is; everything that it refuses, and everything
-that goes past a limit, is answered once and closed. An answer that needs no waiting is ready in
-the call that received the request, and is written at the end of the event loop's round, with the
+What is no request, or goes past a limit, is answered once and closed. An answer that needs no
+waiting is ready in the call that received the request, and is written at the end of the event loop's round, with the
 others of the connection. An answer that has to be awaited holds up those behind it, and the socket
 is not read meanwhile.
 
@@ -13,20 +12,18 @@ requests at once neither holds up the others nor has more than a piece's answers
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-import httptools
 import structlog
 
 from edge.request import EdgeRequest, EdgeResponse
 from edge.servers import wire_answers as answers
-from edge.servers.wire_answers import RefusedError
-from edge.servers.wire_headers import WireHeaders
-from edge.servers.wire_target import escape_text, split_target
+from edge.servers.wire_reader import IDLE, RequestReader
 
 if TYPE_CHECKING:
+    import httptools
+
     from edge.servers.wire_server import WireServer
 
     Waiting: TypeAlias = tuple[EdgeRequest | EdgeResponse, str]
@@ -38,62 +35,28 @@ PIECE_BYTES: Final = 8 * 1024
 LINGER_S: Final = 2.0
 """How long a client that was told to close may go on sending, so that it can read why."""
 
-_IDLE: Final = 0
-_HEAD: Final = 1
-_BODY: Final = 2
 
-_REQUEST_LINE: Final = re.compile(rb"(?:\A|\n)[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ \r\n]+ HTTP/\d\.\d\r?(?:\n|\Z)")
-_WRONG_VERSIONS: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
-"""What llhttp says of a version that it does not know, and of HTTP/2 without the courtesy to ask."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(RequestReader):
     """One client: called by uvloop with bytes, and by llhttp with what it finds in them."""
 
     __slots__ = (
-        "_body_bytes",
-        "_ending",
         "_has_eof",
-        "_headers",
-        "_is_closing",
-        "_is_in_request_line",
         "_is_lingering",
         "_is_write_paused",
-        "_length",
         "_out",
-        "_owes_continue",
-        "_parser",
-        "_phase",
-        "_raw_bytes",
-        "_requests",
-        "_server",
-        "_target",
         "_task",
         "_transport",
         "_unread",
         "_waiting",
-        "deadline",
-        "peer",
     )
 
     def __init__(self, server: WireServer, peer: str | None = None) -> None:
-        self._server = server
-        self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
-        self._headers = WireHeaders()
-        self._target = self._unread = b""
-        self._phase = _IDLE
-        self._ending = answers.KEEP
-        self._requests = self._raw_bytes = self._length = self._body_bytes = 0
+        super().__init__(server, peer)
+        self._unread = b""
         self._out: list[bytes] = []
         self._waiting: deque[Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._owes_continue = self._is_write_paused = False
-        self._is_closing = False
-        """No further request is answered."""
-        self._is_lingering = self._has_eof = self._is_in_request_line = False
-        self.peer = peer
-        """The client's address; None until it is known, "" on a Unix socket."""
-        self.deadline = 0.0
+        self._is_write_paused = self._is_lingering = self._has_eof = False
 
     # --- called by uvloop --------------------------------------------------------------------
 
@@ -128,6 +91,7 @@ class Connection(asyncio.Protocol):
             self._parse_unread()
         else:
             self._parse(data)
+            self._offer_continue()
             self._server.flush_soon(self)
 
     def eof_received(self) -> bool:
@@ -148,104 +112,12 @@ class Connection(asyncio.Protocol):
         self._renew_deadline()
         self._go_on()
 
-    # --- called by llhttp --------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        if self._is_closing:
-            raise RefusedError(answers.BAD_REQUEST)  # stops the parser; the answer is not sent any more
-        self._headers = WireHeaders()
-        self._target = b""
-        self._length = self._body_bytes = 0
-        self._phase = _HEAD
-        self._is_in_request_line = True
-        self.deadline = self._server.now + self._server.limits.head_s
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target, or one more part of it."""
-        self._target = self._target + url if self._target else url
-        if len(self._target) > self._server.limits.target_bytes:
-            raise RefusedError(answers.TARGET_TOO_LONG)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header line."""
-        self._headers.add(name, value)
-
-    def on_headers_complete(self) -> None:
-        """Judge the header as a whole."""
-        headers = self._headers
-        if headers.size > self._server.limits.head_bytes:
-            raise RefusedError(answers.HEADER_TOO_LARGE)
-        version = self._parser.get_http_version()
-        if version == "1.1":
-            self._ending = answers.KEEP
-            if not headers.has_one_host:
-                raise RefusedError(answers.NO_HOST)
-        elif version == "1.0":
-            self._ending = answers.KEEP_OLD
-        else:
-            raise RefusedError(answers.WRONG_VERSION)
-        if headers.announces_body:
-            self._expect_body()
-        self._phase = _BODY
-        self._raw_bytes = 0
-
-    def on_body(self, body: bytes) -> None:
-        """Count a part of the body; no link looks into it."""
-        self._body_bytes += len(body)
-        if self._body_bytes > self._server.limits.body_bytes:
-            raise RefusedError(answers.BODY_TOO_LARGE)
-
-    def on_message_complete(self) -> None:
-        """Answer, or get in line."""
-        server = self._server
-        self._phase = _IDLE
-        self._requests += 1
-        self._raw_bytes = 0
-        self._owes_continue = False
-        if (
-            not self._parser.should_keep_alive()
-            or self._requests >= server.limits.requests
-            or server.is_draining
-        ):
-            self._is_closing = True
-            self._ending = answers.CLOSE
-        path, query = split_target(self._target)
-        method = self._parser.get_method().decode()
-        request = EdgeRequest(method, path, query, "http", self.peer or "", self._headers)
-        response = server.worker.answer(request) if self._task is None else None
-        if response is None:
-            self._wait_for(request)
-        else:
-            self._send(response, request, self._ending)
-        self.deadline = server.now + server.limits.idle_s
-
-    def _expect_body(self) -> None:
-        """Judge what the header says of a body and of what should come before it."""
-        limits, headers = self._server.limits, self._headers
-        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        if coding is not None:
-            if self._ending is answers.KEEP_OLD:
-                raise RefusedError(answers.OLD_AND_CHUNKED)
-            if coding.lower() != "chunked":
-                raise RefusedError(answers.UNKNOWN_CODING)
-        self._length = int(length or 0)
-        if self._length > limits.body_bytes:
-            raise RefusedError(answers.BODY_TOO_LARGE)
-        expectation = headers.get("expect")
-        if expectation is not None and self._ending is answers.KEEP:
-            if expectation.lower() != "100-continue":
-                raise RefusedError(answers.EXPECTATION_FAILED)
-            self._owes_continue = coding is not None or self._length > 0
-        self.deadline = self._server.now + limits.body_s
-
-    # --- parsing -----------------------------------------------------------------------------
-
     def _parse_unread(self) -> None:
         """Parse one piece of what came at once; the next one has its turn after the other clients."""
         if self._unread and not (self._is_closing or self._is_write_paused or self._task):
             piece, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
             self._parse(piece)
+            self._offer_continue()
             if self._is_closing:
                 self._unread = b""
             if self._unread:
@@ -253,67 +125,19 @@ class Connection(asyncio.Protocol):
             self.flush()
         self._steer_reading()
 
-    def _parse(self, data: bytes) -> None:
-        self._raw_bytes += len(data)
-        try:
-            if data.isascii():
-                self._feed(data)
-            else:
-                self._feed_text(data)
-            self._check_raw_bytes()
-        except RefusedError as refused:
-            self._refuse(refused.response)
-        except httptools.HttpParserCallbackError as error:
-            self._refuse_callback(error)
-        except httptools.HttpParserInvalidMethodError:
-            self._refuse(answers.UNKNOWN_METHOD if _REQUEST_LINE.search(data) else answers.BAD_REQUEST)
-        except httptools.HttpParserError as error:
-            is_version = error.args[0] in _WRONG_VERSIONS
-            self._refuse(answers.WRONG_VERSION if is_version else answers.BAD_REQUEST)
+    def _offer_continue(self) -> None:
         if self._owes_continue and self._task is None and not self._is_closing:
             self._owes_continue = False
             self._out.append(answers.CONTINUE)
 
-    def _feed(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                # Nothing is upgraded here: HTTP goes on behind the request that asked for it.
-                self._parser = httptools.HttpRequestParser(self)
-                data = data[upgrade.args[0] :]
-            else:
-                break
-        if self._phase == _HEAD:
-            self._note_line(data)
-
-    def _note_line(self, data: bytes) -> None:
-        """Keep in mind whether the next byte belongs to a request line; llhttp does not tell."""
-        newline = data.rfind(b"\n")
-        if newline >= 0:
-            line = data[newline + 1 :]
-            # The name of a header has no space in it.
-            self._is_in_request_line = not self._target or b" " in line.partition(b":")[0]
-
-    def _feed_text(self, data: bytes) -> None:
-        """Feed bytes that are not all ASCII: browsers escape them in targets, other clients may not."""
-        while data:
-            left = self._length - self._body_bytes if self._phase == _BODY else 0
-            end = left if left > 0 else data.find(b"\n") + 1 or len(data)
-            part, data = data[:end], data[end:]
-            is_target = self._phase == _IDLE or (self._phase == _HEAD and self._is_in_request_line)
-            self._feed(escape_text(part) if is_target else part)
-
-    def _check_raw_bytes(self) -> None:
-        """Bound what llhttp holds of a header line that does not end, or of chunks without content."""
-        limits = self._server.limits
-        if self._phase == _BODY:
-            if self._raw_bytes > 2 * limits.body_bytes + limits.head_bytes:
-                raise RefusedError(answers.BODY_TOO_LARGE)
-        elif self._raw_bytes > limits.head_bytes + limits.target_bytes:
-            raise RefusedError(answers.HEADER_TOO_LARGE)
-
     # --- answering ---------------------------------------------------------------------------
+
+    def _take(self, request: EdgeRequest) -> None:
+        response = self._server.worker.answer(request) if self._task is None else None
+        if response is None:
+            self._wait_for(request)
+        else:
+            self._send(response, request, self._ending)
 
     def _send(self, response: EdgeResponse, request: EdgeRequest | None, ending: str) -> None:
         is_head = request is not None and request.method == "HEAD"
@@ -339,9 +163,7 @@ class Connection(asyncio.Protocol):
             if self._waiting:
                 self.flush()
         self._task = None
-        if self._owes_continue and not self._is_closing:
-            self._owes_continue = False
-            self._out.append(answers.CONTINUE)
+        self._offer_continue()
         self._renew_deadline()
         self._go_on()
         self.flush()
@@ -402,14 +224,6 @@ class Connection(asyncio.Protocol):
         else:
             self._send(response, None, answers.CLOSE)
 
-    def _refuse_callback(self, error: httptools.HttpParserCallbackError) -> None:
-        cause = error.__context__ or error.__cause__
-        if isinstance(cause, RefusedError):
-            self._refuse(cause.response)
-        else:
-            log.error("request_failed", exc_info=cause)
-            self._refuse(answers.BROKEN)
-
     def _renew_deadline(self) -> None:
         limits = self._server.limits
         allowed_s = (limits.idle_s, limits.head_s, limits.body_s)[self._phase]
@@ -419,7 +233,7 @@ class Connection(asyncio.Protocol):
         """Close after the deadline; a client in the middle of a request is told so."""
         if self._is_closing or self._task is not None or self._transport.get_write_buffer_size():
             self._transport.abort()
-        elif self._phase != _IDLE:
+        elif self._phase != IDLE:
             self._refuse(answers.TOO_SLOW)
             self.flush()
         else:
@@ -427,7 +241,7 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close, unless something is under way."""
-        is_busy = self._task or self._unread or self._out or self._phase != _IDLE
+        is_busy = self._task or self._unread or self._out or self._phase != IDLE
         if not is_busy and not self._is_lingering and not self._transport.get_write_buffer_size():
             self._transport.close()
 
