@@ -1,9 +1,9 @@
 """One connection: bytes in through llhttp, answers out in the order of their requests.
 
 What is no request, or goes past a limit, is answered once and closed. An answer that needs no
-waiting is ready in the call that received the request, and is written at the end of the event loop's round, with the
-others of the connection. An answer that has to be awaited holds up those behind it, and the socket
-is not read meanwhile.
+waiting is ready in the call that received the request, and is written at the end of the event
+loop's round, with the others of the connection. An answer that has to be awaited holds up those
+behind it, and the socket is not read meanwhile.
 
 Bytes are parsed in pieces, one in each round of the loop: a client that sends thousands of
 requests at once neither holds up the others nor has more than a piece's answers in memory.
