@@ -210,6 +210,8 @@ class LinkFeed:
             newest: Any = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
             self._position = newest[0][0] if newest else b"0-0"
             self.renew(self._cache.list_slugs())
+            # Connections to a server that went would fail the look-ups that follow.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
             self._cache.clear()
             self.beginnings += 1
             # What is being loaded may have been read before a change that is not read any more.

@@ -69,7 +69,7 @@ CASES = [
     Case("api killed", killed("api")),
     Case("api stopped", stopped("api"), doctor=frozenset({"api"})),
     Case("api ended", ended("api")),
-    Case("valkey killed", killed("valkey"), refuses=True),
+    Case("valkey killed", killed("valkey")),
     Case("valkey stopped", stopped("valkey"), doctor=frozenset({"redis", "edge"}), is_short=True),
     Case("valkey ended", ended("valkey"), refuses=True),
     Case("postgres killed", killed("postgres")),
@@ -77,11 +77,11 @@ CASES = [
     # SIGTERM would make Postgres wait for its clients to leave, and they are pools that never do.
     Case("postgres ended", ended("postgres", signal.SIGINT)),
     Case("edge and flusher killed", killed("edge-1", "flusher"), breaks=True, is_short=True),
-    Case("valkey and postgres killed", killed("valkey", "postgres"), refuses=True, is_short=True),
+    Case("valkey and postgres killed", killed("valkey", "postgres"), is_short=True),
     Case(
         "valkey and postgres stopped", stopped("valkey", "postgres"), doctor=frozenset({"redis", "postgres"})
     ),
-    Case("flusher and valkey killed", killed("flusher", "valkey"), refuses=True),
+    Case("flusher and valkey killed", killed("flusher", "valkey")),
     Case("edge and valkey killed", killed("edge-1", "valkey"), breaks=True, refuses=True),
     Case("connections to Redis cut", connections_cut, refuses=True),
     Case("Redis slow", redis_slow),
