@@ -61,6 +61,7 @@ class RunningFlusher:
     """A flusher in the background that can be stopped gently or cut off."""
 
     def __init__(self, settings: Settings) -> None:
+        self._others = asyncio.all_tasks()
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(flusher.run(settings, self._stop))
 
@@ -69,7 +70,12 @@ class RunningFlusher:
         await self._task
 
     async def kill(self) -> None:
-        self._task.cancel()
+        # Again and again, and each task by itself: in Python 3.11 `wait_for`, which redis-py uses,
+        # can swallow a cancellation, and a task group hands it on only once.
+        while not self._task.done():
+            for task in asyncio.all_tasks() - self._others - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.wait([self._task], timeout=0.1)
         await asyncio.gather(self._task, return_exceptions=True)
 
 
