@@ -22,7 +22,8 @@ CLICK_MACROS: Final = ("click_id", "country", "timestamp")
 MACROS: Final = (*LINK_MACROS, *CLICK_MACROS)
 
 _LINK_MACRO = re.compile(r"\{(" + "|".join(LINK_MACROS) + r")\}")
-_NOT_IN_A_QUERY = re.compile(r"[^!-~]|[#\"<>]")
+_NOT_IN_A_QUERY = re.compile(r"[^!$-;=?-~]")
+"""What is not visible ASCII, and `"`, `#`, `<`, `>`; as one set of characters, which is searched fastest."""
 
 
 class Destination:
@@ -31,7 +32,7 @@ class Destination:
     `constants`: a value for each of LINK_MACROS.
     """
 
-    __slots__ = ("_fragment", "_has_query", "_own_names", "_url", "_varies")
+    __slots__ = ("_fragment", "_has_query", "_macros", "_own_names", "_url")
 
     def __init__(self, url: str, constants: Mapping[str, str]) -> None:
         has_macros = "{" in url
@@ -42,7 +43,7 @@ class Destination:
         query = self._url.partition("?")[2]
         self._has_query = "?" in self._url
         self._own_names = tuple(_parameter_names(query))
-        self._varies = has_macros and any(f"{{{name}}}" in url for name in CLICK_MACROS)
+        self._macros = tuple((f"{{{name}}}", name) for name in CLICK_MACROS if f"{{{name}}}" in url)
 
     def locate(self, query: str, click_id: UUID, country: str) -> str:
         """Give the Location of a click.
@@ -51,10 +52,11 @@ class Destination:
         `country`: ISO code or "".
         """
         url, fragment = self._url, self._fragment
-        if self._varies:
-            url = _fill(url, click_id, country)
+        for macro, name in self._macros:
+            value = _find_value(name, click_id, country)
+            url = url.replace(macro, value)
             if fragment:
-                fragment = _fill(fragment, click_id, country)
+                fragment = fragment.replace(macro, value)
         if query:
             query = self._forwarded(query)
         if not query:
@@ -86,12 +88,13 @@ class Destination:
         return False
 
 
-def _fill(template: str, click_id: UUID, country: str) -> str:
-    """Fill in what differs from click to click; none of it needs encoding."""
-    template = template.replace("{click_id}", str(click_id)).replace("{country}", country)
-    if "{timestamp}" in template:
-        template = template.replace("{timestamp}", str((click_id.int >> 80) // 1000))
-    return template
+def _find_value(name: str, click_id: UUID, country: str) -> str:
+    """Give the value of a macro that differs from click to click; none of them needs encoding."""
+    if name == "click_id":
+        return str(click_id)
+    if name == "country":
+        return country
+    return str((click_id.int >> 80) // 1000)
 
 
 def _parameter_names(query: str) -> list[str]:

@@ -101,8 +101,10 @@ class Handler:
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
-        slug = read_slug(request.path)
-        link = self._cache.get(slug)
+        link = self._cache.get(request.path[1:])
+        if link is None:
+            slug = read_slug(request.path)
+            link = self._cache.get(slug)
         if link is None:
             if _SLUG.fullmatch(slug) and not self._cache.is_unknown(slug, time.monotonic()):
                 return None

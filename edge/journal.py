@@ -189,16 +189,17 @@ class Journal:
 
     def append(self, payload: bytes) -> None:
         """Write one encoded event down. Raises JournalFullError, and then nothing was written."""
-        start = self._position + _HEADER_SIZE
-        end = start + len(payload)
+        size = len(payload)
+        position = self._position
+        end = position + _HEADER_SIZE + size
         if end > self._limit:
-            start = self._make_room(len(payload)) + _HEADER_SIZE
-            end = start + len(payload)
+            position = self._make_room(size)
+            end = position + _HEADER_SIZE + size
         segment = self._map
         assert segment is not None
-        segment[start:end] = payload
+        segment[position + _HEADER_SIZE : end] = payload
         # The header last: with it the record exists.
-        _write_header(segment, start - _HEADER_SIZE, len(payload), xxh3_64_intdigest(payload) & 0xFFFF_FFFF)
+        _write_header(segment, position, size, xxh3_64_intdigest(payload) & 0xFFFF_FFFF)
         self._position = end
         self._events += 1
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _TWO_64 = 2.0**64
 
+# Bound once: before Python 3.12 each look-up of an enum's member costs as much as a choice.
+_WINNER, _GEO, _GEO_DEFAULT = Reason.WINNER, Reason.GEO, Reason.GEO_DEFAULT
+_WEIGHT, _STICKY, _FINGERPRINT = Reason.WEIGHT, Reason.STICKY, Reason.FINGERPRINT
+
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
     """The chosen variant, and the reason that is stored with the click."""
@@ -43,19 +47,19 @@ def choose(
     """
     variants = record.variants
     if record.winner is not None:
-        return Choice(variants[record.winner], Reason.WINNER)
+        return Choice(variants[record.winner], _WINNER)
     if record.geo_default is not None:
         index = record.geo_rules.get(country)
         if index is not None:
-            return Choice(variants[index], Reason.GEO)
-        return Choice(variants[record.geo_default], Reason.GEO_DEFAULT)
+            return Choice(variants[index], _GEO)
+        return Choice(variants[record.geo_default], _GEO_DEFAULT)
     if pinned is not None:
         for variant in variants:
             if variant.id == pinned and variant.weight:
-                return Choice(variant, Reason.STICKY)
+                return Choice(variant, _STICKY)
     if fingerprint is not None:
-        return Choice(_rendezvous(variants, fingerprint), Reason.FINGERPRINT)
-    return Choice(_by_weight(variants, draw), Reason.WEIGHT)
+        return Choice(_rendezvous(variants, fingerprint), _FINGERPRINT)
+    return Choice(_by_weight(variants, draw), _WEIGHT)
 
 
 def _by_weight(variants: tuple[Variant, ...], draw: float) -> Variant:

@@ -45,8 +45,9 @@ class RefusedError(Exception):
 
 def render(response: EdgeResponse, *, is_head: bool, date_line: str, ending: str) -> bytes:
     """Give the bytes of an answer. `ending`: KEEP, KEEP_OLD or CLOSE."""
-    lines = [_STATUS_LINES[response.status]]
-    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
-    lines.append(f"{date_line}{ending}content-length: {len(response.body)}\r\n\r\n")
-    head = "".join(lines).encode(errors="replace")
-    return head + response.body if response.body and not is_head else head
+    head = _STATUS_LINES[response.status]
+    for name, value in response.headers:
+        head += f"{name}: {value}\r\n"
+    head += f"{date_line}{ending}content-length: {len(response.body)}\r\n\r\n"
+    raw = head.encode("utf-8", "replace")
+    return raw + response.body if response.body and not is_head else raw

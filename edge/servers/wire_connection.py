@@ -1,9 +1,10 @@
 """One connection: bytes in through llhttp, answers out in the order of their requests.
 
 What is no request, or goes past a limit, is answered once and closed. An answer that needs no
-waiting is ready in the call that received the request, and is written at the end of the event
-loop's round, with the others of the connection. An answer that has to be awaited holds up those
-behind it, and the socket is not read meanwhile.
+waiting is handed to uvloop in the call that received the request, and uvloop writes it once all
+that came in this round of the event loop has been read: a write wakes the client, and to be woken on
+another core costs more than a request. An answer that has to be awaited holds up those behind it,
+and the socket is not read meanwhile.
 
 Bytes are parsed in pieces, one in each round of the loop: a client that sends thousands of
 requests at once neither holds up the others nor has more than a piece's answers in memory.
@@ -86,13 +87,17 @@ class Connection(RequestReader):
         """Parse, and answer what is complete."""
         if self._is_closing:
             return
+        if self._phase == IDLE and not self._unread and self._task is None:
+            request = self._server.whole.read(data, self.peer or "")
+            if request is not None and self._answer_whole(request):
+                return
         if self._unread or len(data) > PIECE_BYTES:
             self._unread += data
             self._parse_unread()
         else:
             self._parse(data)
             self._offer_continue()
-            self._server.flush_soon(self)
+            self.flush()
 
     def eof_received(self) -> bool:
         """Close once what was asked for is answered: a client may end its half early."""
@@ -131,6 +136,28 @@ class Connection(RequestReader):
             self._out.append(answers.CONTINUE)
 
     # --- answering ---------------------------------------------------------------------------
+
+    def _answer_whole(self, request: EdgeRequest) -> bool:
+        """Answer a request that came whole; False when it takes more than one step."""
+        server = self._server
+        if self._requests >= server.limits.requests - 1:
+            return False
+        try:
+            response = server.worker.answer(request)
+        except Exception:
+            log.exception("request_failed")
+            self._refuse(answers.BROKEN)
+            self.flush()
+            return True
+        if response is None:
+            return False
+        self._requests += 1
+        self.deadline = server.now + server.limits.idle_s
+        raw = answers.render(response, is_head=False, date_line=server.date_line, ending=answers.KEEP)
+        self._transport.write(raw)
+        if server.log_share:
+            server.log_answer(self.peer or "", request, response)
+        return True
 
     def _take(self, request: EdgeRequest) -> None:
         response = self._server.worker.answer(request) if self._task is None else None

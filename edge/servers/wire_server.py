@@ -17,7 +17,8 @@ import structlog
 
 from edge.request import EdgeRequest, EdgeResponse, ProxyTrust
 from edge.servers.proxy_preface import ProxyPreface
-from edge.servers.wire_connection import Connection
+from edge.servers.wire_connection import PIECE_BYTES, Connection
+from edge.servers.wire_whole import WholeReader
 
 if TYPE_CHECKING:
     import socket
@@ -113,10 +114,10 @@ class WireServer:
         self.now = time.monotonic()
         """Monotonic seconds, as of the last sweep: exact enough for deadlines, and free."""
         self.date_line = _date_line()
+        self.whole = WholeReader(min(PIECE_BYTES, limits.head_bytes, limits.target_bytes))
         self._trust = trust or ProxyTrust("")
         self._has_proxy_protocol = has_proxy_protocol
         self._loop = asyncio.get_running_loop()
-        self._unflushed: list[Connection] = []
         self._clients: set[Client] = set()
         self._per_address: dict[str, int] = {}
         self._listeners: list[asyncio.Server] = []
@@ -138,24 +139,6 @@ class WireServer:
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call in the next round of the event loop."""
         self._loop.call_soon(callback)
-
-    def flush_soon(self, connection: Connection) -> None:
-        """Write a connection's answers at the end of this round.
-
-        Not at once: a write wakes the client, and to be woken on another core costs more than a request.
-        """
-        if not self._unflushed:
-            self._loop.call_soon(self._flush_all)
-        self._unflushed.append(connection)
-
-    def _flush_all(self) -> None:
-        connections, self._unflushed = self._unflushed, []
-        for connection in connections:
-            try:
-                connection.flush()
-            except Exception:  # one client's trouble is not the others'
-                log.exception("answer_not_written")
-                connection.abort()
 
     def admit(self, client: Client) -> bool:
         """Count a new connection; False when there are too many."""
@@ -207,6 +190,7 @@ class WireServer:
     async def drain(self, timeout_s: float) -> None:
         """Accept no more, finish the requests in flight, and close every connection."""
         self.is_draining = True
+        self.whole.most_bytes = 0  # from now on each answer says that it is the last
         for listener in self._listeners:
             listener.close()
         deadline = time.monotonic() + timeout_s
