@@ -48,6 +48,10 @@ def _encode(record: LinkRecord) -> bytes:
     return bytes(memoryview(_encode_loosely(record)))
 
 
+# Bound once: before Python 3.12 to look an enum's member up costs more than to compare it.
+_ACTIVE, _COOKIE, _FINGERPRINT = LinkState.ACTIVE, Stickiness.COOKIE, Stickiness.FINGERPRINT
+
+
 class CachedLink:
     """A record with what a redirect needs of it worked out once."""
 
@@ -64,11 +68,12 @@ class CachedLink:
 
     def __init__(self, record: LinkRecord) -> None:
         self.record = record
-        self.is_active = record.state is LinkState.ACTIVE
+        self.is_active = record.state is _ACTIVE
         # A geo link and a decided one need no memory of the visitor.
         chooses_by_weight = record.geo_default is None and record.winner is None
-        self.by_cookie = chooses_by_weight and record.stickiness is Stickiness.COOKIE
-        self.by_fingerprint = chooses_by_weight and record.stickiness is Stickiness.FINGERPRINT
+        stickiness = record.stickiness
+        self.by_cookie = chooses_by_weight and stickiness is _COOKIE
+        self.by_fingerprint = chooses_by_weight and stickiness is _FINGERPRINT
         self.cookie_name = f"sy_{record.slug}"
         self.destinations = _Destinations(record)
         self.used = False
@@ -81,7 +86,6 @@ class _Destinations(dict[bytes, Destination]):
     __slots__ = ("_record",)
 
     def __init__(self, record: LinkRecord) -> None:
-        super().__init__()
         self._record = record
 
     def __missing__(self, variant_id: bytes) -> Destination:
@@ -156,6 +160,8 @@ class LinkCache:
         # oldest key is not O(1) once others were deleted. May name links that are gone.
         self._ring: deque[str] = deque()
         self._compiled: OrderedDict[str, CachedLink] = OrderedDict()
+        # Slugs of links that wait for a second visitor: while there is no room, one alone compiles nothing.
+        self._asked_once: set[str] = set()
         self._unknown = RecentSlugs(size=UNKNOWN_SLUGS, ttl_s=unknown_ttl_s)
         self.revision = 0
         """Grows with every change of what is kept."""
@@ -240,6 +246,7 @@ class LinkCache:
         self._stored.clear()
         self._ring.clear()
         self._compiled.clear()
+        self._asked_once.clear()
         self._unknown.clear()
         self.revision += 1
 
@@ -279,7 +286,14 @@ class LinkCache:
         if record is None:
             self._remove(slug)
             return None
-        return self._keep_compiled(slug, CachedLink(record))
+        link = CachedLink(record)
+        if len(self._compiled) < self._compiled_size or slug in self._asked_once:
+            self._asked_once.discard(slug)
+            return self._keep_compiled(slug, link)
+        if len(self._asked_once) >= self._compiled_size:
+            self._asked_once.clear()
+        self._asked_once.add(slug)
+        return link
 
     def _keep_compiled(self, slug: str, link: CachedLink) -> CachedLink:
         if len(self._compiled) >= self._compiled_size:

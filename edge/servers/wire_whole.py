@@ -30,11 +30,11 @@ class RawHeaders:
     def get(self, key: str, default: None = None, /) -> str | None:
         """Give the first value of a header, or None."""
         mark = _marks[key]
-        start = self._lower.find(mark)
-        if start < 0:
+        lower = self._lower
+        if mark not in lower:  # faster than find() for what is mostly absent
             return default
-        start += len(mark)
-        return self._data[start : self._data.find(b"\r", start)].decode().strip(" \t")
+        start = lower.find(mark) + len(mark)
+        return self._data[start : lower.find(b"\r", start)].decode().strip(" \t")
 
     def get_all(self, key: str, /) -> list[str]:
         """Give every value of a header, in the order in which they came."""
