@@ -162,7 +162,10 @@ def _bind(settings: Settings, workers: int) -> EdgeSockets:
     """
     host, port = settings.edge_host, settings.edge_port
     if port and not await_port_free(port, host, PORT_FREED_S):
-        raise StartFailed(f"Port {port} is taken or not allowed; SWITCHYARD_EDGE_PORT can name another one.")
+        raise StartFailed(
+            f"Port {port} of {host} is taken or not allowed; SWITCHYARD_EDGE_HOST and SWITCHYARD_EDGE_PORT"
+            " can name others."
+        )
     return bind_sockets(settings, workers)
 
 

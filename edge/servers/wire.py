@@ -87,9 +87,14 @@ async def _serve(settings: Settings, listening: Listening, tell_accepting: Calla
 async def _await_links(worker: Worker, predecessor: int, stop: asyncio.Event) -> None:
     """Wait until links redirect: for a moment, or as long as the one that is to be relieved lives."""
     deadline = time.monotonic() + LINKS_S
+    is_said = False
     while not (worker.is_ready or stop.is_set()):
-        if time.monotonic() > deadline and not _is_alive(predecessor):
-            return
+        if time.monotonic() > deadline:
+            if not _is_alive(predecessor):
+                return
+            if not is_said:
+                log.warning("links_awaited", predecessor=predecessor)
+                is_said = True
         await asyncio.sleep(LINKS_POLL_S)
 
 
