@@ -289,9 +289,9 @@ class LocalStack:
         self._say("Stopping.")
         pids = self._supervisor.pids
         edges = [name for name in pids if name.startswith("edge-")]
+        await self._supervisor.stop("api", hurry=hurry)
         if self._edge_sockets is not None:
             self._edge_sockets.close()
-        await self._supervisor.stop("api", hurry=hurry)
         await asyncio.gather(*(self._supervisor.stop(name, hurry=hurry) for name in edges))
         await self._supervisor.stop("publisher", hurry=hurry)
         if "flusher" in pids and edges:

@@ -96,11 +96,11 @@ class Supervisor:
         )
         try:
             await self._await_ready(successor)
-        except BaseException:
+            await running.let_go()
+        except BaseException:  # a cancellation, too, leaves no process behind
             successor.process.kill()
             await self._wait(successor.process)
             raise
-        await running.let_go()
         self._running[service.name] = successor
         successor.keeper = asyncio.create_task(self._keep_alive(successor), name=f"keep {service.name}")
         self._changed()

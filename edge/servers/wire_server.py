@@ -150,7 +150,7 @@ class WireServer:
         for descriptor in queues:
             poll.register(descriptor, select.POLLIN)
         waited: set[int] = set()
-        while True:
+        while not self.is_draining:
             await asyncio.sleep(HELP_S)
             # A worker that lives empties its queue within milliseconds.
             waiting = {descriptor for descriptor, event in poll.poll(0) if event & select.POLLIN}
@@ -262,7 +262,7 @@ class WireServer:
 
     async def _stop_accepting(self) -> None:
         if self._helping is not None:
-            self._helping.cancel()
+            await self._helping  # not cancelled: it may have a connection in hand
         for listener in self._listeners:
             listener.close()
         for bound in self._own:
