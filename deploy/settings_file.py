@@ -28,9 +28,9 @@ def read_settings_file(path: Path) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            raise StartFailed(
-                f"{path}, line {number}: {line.partition('=')[0]!r} is not followed as NAME=value."
-            )
+            # Not the value: it may be a secret.
+            said = line.partition("=")[0]
+            raise StartFailed(f"{path}, line {number}: {said!r} is not a name followed by =value.")
         name, *values = match.groups(default="")
         variables[name] = "".join(values)
     return variables

@@ -107,7 +107,7 @@ class TestReload:
         assert "SWITCHYARD_EDGE_BODY_KB" in edge.log()
         edge.settings_file.write_text("SWITCHYARD_EDGE_BODY_KB\n")
         edge.hang_up()
-        await eventually(lambda: "line 1: 'SWITCHYARD_EDGE_BODY_KB' is not followed as" in edge.log())
+        await eventually(lambda: "line 1: 'SWITCHYARD_EDGE_BODY_KB' is not a name followed" in edge.log())
         assert edge.pids == before
 
     async def test_what_is_bound_once_is_said(self, start: Start) -> None:

@@ -134,9 +134,9 @@ async def test_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
     assert [click.ip for click in await list_clicks(edge)] == [VISITOR]
 
 
-@pytest.mark.parametrize("path", ["/_/health", "//_/health", "/%5F/health", "/x/../_/metrics", "/_/"])
-async def test_pages_of_the_operator_are_closed(start: Start, path: str) -> None:
+async def test_pages_of_the_operator_are_closed(start: Start) -> None:
     proxy, _edge = await start()
-    answer = proxy.ask(path)
-    assert answer.status in (400, 404)
-    assert b"journal" not in answer.body
+    for path in ("/_/health", "/_/", "//_/health", "/%5F/health", "/x/../_/metrics"):
+        answer = proxy.ask(path)
+        assert answer.status in (400, 404)
+        assert b"journal" not in answer.body
