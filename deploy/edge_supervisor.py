@@ -131,13 +131,14 @@ class EdgeWorkers:
         try:
             environment = self._read_environment()
             settings = self._read_settings(environment)
-        except StartFailed as error:
+            services = self._describe_generation(environment)
+        except (StartFailed, OSError) as error:
             self._say(f"Nothing is reloaded: {error}")
             return
         for field in _BOUND_ONCE:
             if getattr(settings, field) != getattr(self._settings, field):
                 self._say(f"SWITCHYARD_{field.upper()} has changed; only a restart can follow that.")
-        for service in self._describe_generation(environment):
+        for service in services:
             try:
                 await self._supervisor.replace(service, hurry=self._hurry)
             except StartFailed as error:

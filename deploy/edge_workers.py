@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from deploy.process import Command, StartFailed
 from deploy.roles import READY_FILE
+from deploy.services import names_process
 from edge.servers.listening import NEIGHBOUR_SOCKETS, OWN_SOCKETS, bind_all, take_activated
 from edge.settings import read_settings
 
@@ -116,7 +117,7 @@ class EdgeService:
 
     async def is_ready(self, pid: int) -> bool:
         """Tell whether the worker accepts connections."""
-        return self._ready_file.exists() and self._ready_file.read_text() == str(pid)
+        return names_process(self._ready_file, pid)
 
 
 def _join(descriptors: Iterable[int]) -> str:

@@ -262,7 +262,7 @@ class WireServer:
 
     async def _stop_accepting(self) -> None:
         if self._helping is not None:
-            await self._helping  # not cancelled: it may have a connection in hand
+            await asyncio.wait([self._helping])  # not cancelled: it may have a connection in hand
         for listener in self._listeners:
             listener.close()
         for bound in self._own:

@@ -120,7 +120,8 @@ class Nginx(Proxy):
                 **changes,
             },
         )
-        account = "user root;" if os.geteuid() == 0 else ""
+        # Another user than the edge, of the same group: what access to a Unix socket has to allow for.
+        account = "user nobody root;" if os.geteuid() == 0 else ""
         folders = "".join(
             f"{name}_temp_path {self._folder}/{name};"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ from tests.edge.journals import adopt, list_events
 from tests.edge.processes import EdgeProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from redis.asyncio import Redis
 
@@ -51,7 +53,9 @@ async def start(kind: type[Proxy], tmp_path: Path, redis_url: str, redis: Redis)
         trusted = {"trusted_proxies": "unix" if path else "127.0.0.1", "edge_socket": path or ""}
         edge = EdgeProcesses(tmp_path, redis_url, server="wire", **trusted)
         edges.append(edge)
+        umask = os.umask(0o007)  # as the examples say, for the socket
         edge.start()
+        os.umask(umask)
         await edge.ready()
         upstream = UNIX[kind].format(path) if path else f"127.0.0.1:{edge.port}"
         proxy = await kind(tmp_path, upstream, changes or {}).up()
@@ -126,8 +130,17 @@ async def test_connections_to_the_edge_are_kept(start: Start) -> None:
     assert count_open(edge.port) == 1
 
 
-async def test_over_a_unix_socket(start: Start, tmp_path: Path) -> None:
-    proxy, edge = await start(path=tmp_path / "edge.sock")
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A folder that others may pass through, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o711)
+        yield path
+
+
+async def test_over_a_unix_socket(start: Start, socket_folder: Path) -> None:
+    proxy, edge = await start(path=socket_folder / "edge.sock")
     answer = proxy.ask("/summer", headers={"X-Forwarded-For": "203.0.113.9"})
     assert answer.status == 302
     assert "Secure" in answer.headers["set-cookie"].split("; ")
