@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeAlias
+from typing import Annotated, NoReturn
 
 import typer
 
+from deploy import cli_measure, cli_roles
+from deploy.cli_options import CHECKOUT, DEFAULT_DATA_DIR, DataDir, EdgeServer, say
 from deploy.process import StartFailed
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from deploy.stack_environment import find_environment
 
 _EXIT_CODES = "Exit codes: 0 all is well, 1 something failed while running, 2 it could not start."
 
@@ -29,27 +29,12 @@ app = typer.Typer(
     {_EXIT_CODES}
     """,
 )
-bench = typer.Typer(no_args_is_help=True, help="Measure how fast it is on this machine.")
-app.add_typer(bench, name="bench")
-
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        help="Folder with the stack's data.",
-        show_default="var, beside the script",
-        resolve_path=True,
-    ),
-]
-EdgeServer: TypeAlias = Literal["wire", "granian"]
-_DEFAULT_DATA_DIR = CHECKOUT / "var"
 
 
 @app.command()
 def up(  # noqa: PLR0913  its options are arguments
     *,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     api_port: Annotated[
         int,
         typer.Option(
@@ -98,7 +83,7 @@ def up(  # noqa: PLR0913  its options are arguments
             edge_workers=edge_workers,
             edge_server=edge_server,
         ),
-        _say,
+        say,
     )
 
 
@@ -136,64 +121,15 @@ def test(context: typer.Context) -> None:
 @app.command()
 def setup() -> None:
     """Install what running, testing and working on Switchyard needs, and stop."""
-    _say(f"All is installed in {sys.prefix}.")
+    say(f"All is installed in {sys.prefix}.")
+
+
+for _role in (cli_roles.edge, cli_roles.api, cli_roles.flusher, cli_roles.publisher, cli_roles.jobs):
+    app.command()(_role)
 
 
 @app.command()
-def edge(
-    *,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
-    server: Annotated[
-        EdgeServer, typer.Option(envvar="SWITCHYARD_EDGE_SERVER", help="HTTP server: our own, or Granian.")
-    ] = "wire",
-) -> None:
-    """Run one edge worker: it serves redirects and journals clicks.
-
-    Several workers share a port, on one machine or behind a load balancer. Give the workers of
-    one machine the same SWITCHYARD_JOURNAL_DIR: they take over each other's journals.
-
-    For example:
-
-        SWITCHYARD_REDIS_URL=redis://10.0.0.5:6379/0 SWITCHYARD_EDGE_HOST=0.0.0.0 ./switchyard edge
-    """
-    os.environ["SWITCHYARD_EDGE_SERVER"] = server
-    _run_role("edge", data_dir)
-
-
-@app.command()
-def api(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
-    """Run the API: one process per call, on SWITCHYARD_API_HOST and SWITCHYARD_API_PORT.
-
-    For example, with SWITCHYARD_DATABASE_URL, SWITCHYARD_REDIS_URL and SWITCHYARD_JWT_SECRET set:
-
-        ./switchyard api
-    """
-    _run_role("api", data_dir)
-
-
-@app.command()
-def flusher(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
-    """Run a flusher: it lands events from the stream in Postgres, each exactly once.
-
-    Any number may run; give each a SWITCHYARD_FLUSHER_NAME of its own.
-    """
-    _run_role("flusher", data_dir)
-
-
-@app.command()
-def publisher(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
-    """Run a publisher: it brings changed links from Postgres to Redis, and refills an empty Redis."""
-    _run_role("publisher", data_dir)
-
-
-@app.command()
-def jobs(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
-    """Run a worker for background jobs, such as making partitions ahead of time."""
-    _run_role("jobs", data_dir)
-
-
-@app.command()
-def migrate(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+def migrate(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Bring the database to the schema of this version; safe to repeat.
 
     For example:
@@ -205,16 +141,16 @@ def migrate(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
     from control_plane.db.migrate import MigrationError
     from control_plane.db.migrate import migrate as apply_migrations
 
-    environment = _find_environment(data_dir)
+    environment = find_environment(data_dir)
     try:
         applied = asyncio.run(apply_migrations(_require(environment, "SWITCHYARD_DATABASE_URL")))
     except MigrationError as error:
         raise StartFailed(f"The database cannot be used: {error}.") from error
-    _say("\n".join(applied) or "The database is up to date.")
+    say("\n".join(applied) or "The database is up to date.")
 
 
 @app.command()
-def resync(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
+def resync(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Write every link from Postgres to Redis again.
 
     The publisher does so by itself when it finds Redis empty; this is for peace of mind. Serving
@@ -224,19 +160,19 @@ def resync(*, data_dir: DataDir = _DEFAULT_DATA_DIR) -> None:
 
     from deploy.maintenance import resync_links
 
-    environment = _find_environment(data_dir)
+    environment = find_environment(data_dir)
     links = asyncio.run(
         resync_links(
             _require(environment, "SWITCHYARD_DATABASE_URL"), _require(environment, "SWITCHYARD_REDIS_URL")
         )
     )
-    _say(f"{links} links are in Redis.")
+    say(f"{links} links are in Redis.")
 
 
 @app.command()
 def token(
     *,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     user_id: Annotated[
         str, typer.Option(metavar="UUID", help="User to sign for.", show_default="the demo user")
     ] = "",
@@ -258,7 +194,7 @@ def token(
 @app.command()
 def doctor(
     *,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Check versions, connections, lag and journal, and say in sentences what is wrong.
@@ -275,138 +211,13 @@ def doctor(
 
     from deploy.doctor import examine, render
 
-    report = asyncio.run(examine(_find_environment(data_dir)))
+    report = asyncio.run(examine(find_environment(data_dir)))
     render(report, as_json=as_json)
     sys.exit(0 if report.ok else 1)
 
 
-_REPORT = CHECKOUT / "loadtests" / "REPORT.md"
-ReportFile = Annotated[
-    Path,
-    typer.Option(
-        "--report",
-        metavar="FILE",
-        help="Markdown to write.",
-        show_default="loadtests/REPORT.md",
-        resolve_path=True,
-    ),
-]
-
-
-@bench.command("edge")
-def bench_edge(
-    *,
-    seconds: Annotated[int, typer.Option(min=1, help="Length of one timed run.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every server takes its turn.")] = 3,
-    connections: Annotated[int, typer.Option(min=1, help="Connections that stay open.")] = 64,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure the edge against a constant 302 on the same server, and against nginx if installed.
-
-    Prints requests per second, p50, p99 and p99.9 and the ratios, and how long a change of a
-    link takes to reach the edge. Runs a stack of its own.
-
-    For example:
-
-        ./switchyard bench edge --seconds 10 --rounds 5
-    """
-    from loadtests.bench_edge import run
-
-    run(seconds=seconds, rounds=rounds, connections=connections, report=report)
-
-
-@bench.command("cache")
-def bench_cache(
-    *,
-    links: Annotated[int, typer.Option(min=1, help="Links in memory.")] = 1_000_000,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure what a link takes of an edge worker's memory, and what it costs to find one.
-
-    For example:
-
-        ./switchyard bench cache --links 100000
-    """
-    from loadtests.bench_cache import run
-
-    run(links=links, report=report)
-
-
-@bench.command("flusher")
-def bench_flusher(
-    *,
-    events: Annotated[int, typer.Option(min=1000, help="Events in the stream.")] = 1_000_000,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure how fast a flusher works off a backlog, and how much memory it takes for it.
-
-    For example:
-
-        ./switchyard bench flusher --events 200000
-    """
-    from loadtests.bench_flusher import run
-
-    run(events=events, report=report)
-
-
-@app.command()
-def load(  # noqa: PLR0913  the options of the command
-    *,
-    scenario: Annotated[str, typer.Option(help="visitors, marketers, or both.")] = "both",
-    users: Annotated[int, typer.Option(min=1, help="Users at work at the same time.")] = 50,
-    seconds: Annotated[int, typer.Option(min=1, help="How long they are at work.")] = 30,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            metavar="FOLDER",
-            help="Use the stack that runs on this folder.",
-            show_default="a stack of its own",
-            resolve_path=True,
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write Locust's report.", resolve_path=True)
-    ] = None,
-    max_failures: Annotated[int, typer.Option(min=0, help="Failed requests that are allowed.")] = 0,
-    p99_ms: Annotated[
-        float | None, typer.Option("--p99-ms", min=0, help="Longest p99 of redirects that is allowed.")
-    ] = None,
-    api_p99_ms: Annotated[
-        float | None, typer.Option("--api-p99-ms", min=0, help="Longest p99 of the API that is allowed.")
-    ] = None,
-    min_rps: Annotated[
-        float | None, typer.Option(min=0, help="Requests per second that must be reached, all together.")
-    ] = None,
-    ceiling: Annotated[
-        bool,
-        typer.Option("--ceiling", help="Measure Locust itself instead, against a server that does nothing."),
-    ] = False,
-) -> None:
-    """Let Locust's users work on a stack, and judge the run by limits.
-
-    Visitors follow links, marketers manage them over the API. In the end the clicks that landed
-    are compared with the redirects that were received, link by link. Exit code 1, and a sentence
-    for each, when limits were missed.
-
-    For example:
-
-        ./switchyard load --users 50 --seconds 30 --p99-ms 50 --min-rps 200 --html report.html
-
-        ./switchyard load --scenario visitors --data-dir /srv/switchyard
-    """
-    from loadtests.journeys import ceiling as locust_ceiling
-    from loadtests.journeys.limits import Limits
-    from loadtests.journeys.run import read_scenario, run
-
-    if ceiling:
-        locust_ceiling.run(users=users, seconds=seconds, report=_REPORT)
-        return
-    limits = Limits(max_failures=max_failures, p99_ms=p99_ms, api_p99_ms=api_p99_ms, min_rps=min_rps)
-    kept = run(
-        read_scenario(scenario), users=users, seconds=seconds, limits=limits, data_dir=data_dir, html=html
-    )
-    sys.exit(0 if kept else 1)
+app.command()(cli_measure.load)
+app.add_typer(cli_measure.bench, name="bench")
 
 
 def main() -> NoReturn:
@@ -426,28 +237,6 @@ def main() -> NoReturn:
 def _fail(sentence: str) -> NoReturn:
     sys.stderr.write(f"{sentence}\n")
     sys.exit(2)
-
-
-def _say(line: str) -> None:
-    """Show a line at once. A terminal that is gone must not stop what runs."""
-    try:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  until the process ends
-
-
-def _run_role(role: str, data_dir: Path) -> None:
-    from deploy.roles import run_role
-
-    os.environ.update(_find_environment(data_dir))
-    run_role(role)
-
-
-def _find_environment(data_dir: Path) -> dict[str, str]:
-    from deploy.stack_environment import find_environment
-
-    return find_environment(data_dir)
 
 
 def _require(environment: dict[str, str], variable: str) -> str:

@@ -18,9 +18,10 @@ from redis.exceptions import RedisError
 from control_plane.db.migrate import MigrationError, migrate
 from deploy import demo
 from deploy.data_folder import DataFolder, Ready
+from deploy.edge_workers import EdgeService, bind_sockets, read_edge_settings
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey
 from deploy.http_probe import fetch
-from deploy.process import StartFailed, choose_port, is_port_free
+from deploy.process import StartFailed, await_port_free, choose_port
 from deploy.servers import await_postgres, await_redis
 from deploy.services import HttpService, PipelineService, ServerService
 from deploy.supervisor import Supervisor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deploy.data_folder import Demo
+    from deploy.edge_workers import EdgeSockets
     from deploy.supervisor import Service
 
 LOOPBACK: Final = "127.0.0.1"
@@ -107,6 +109,7 @@ class LocalStack:
         self._api_url = _local_url(api_host, self._api_port)
         self._edge_url = _local_url(edge_host, self._edge_port)
         self._embedded: list[Service] = []
+        self._edge_sockets: EdgeSockets | None = None
         self._environment = self._prepare_environment()
         self._supervisor = Supervisor(folder.logs, say=say, changed=self._write_ready)
         self._ready: Ready | None = None
@@ -134,11 +137,8 @@ class LocalStack:
         """Check that a port can be used; 0 gives a free one. Raises StartFailed naming port and option."""
         if port == 0:
             return choose_port()
-        deadline = time.monotonic() + (PORT_FREED_S if self._folder.was_killed else 0)
-        while not is_port_free(port, host):
-            if time.monotonic() > deadline:
-                raise StartFailed(f"Port {port} is taken or not allowed; choose another one with {option}.")
-            time.sleep(0.05)
+        if not await_port_free(port, host, PORT_FREED_S if self._folder.was_killed else 0):
+            raise StartFailed(f"Port {port} is taken or not allowed; choose another one with {option}.")
         return port
 
     def _prepare_environment(self) -> dict[str, str]:
@@ -206,12 +206,23 @@ class LocalStack:
         ]
         probe = f"{self._api_url}/api/v1/public/health"
         api = HttpService("api", "api", environment, home, port=self._api_port, probe_url=probe)
+        return [*pipeline, api, *self._describe_edges()]
+
+    def _describe_edges(self) -> list[Service]:
+        environment, home = self._environment, self._folder.path
+        numbers = range(1, self._options.edge_workers + 1)
+        if self._options.edge_server == "wire":
+            sockets = bind_sockets(read_edge_settings(environment), self._options.edge_workers)
+            self._edge_sockets = sockets
+            return [
+                EdgeService(number, sockets, environment, home=home, run=self._folder.run)
+                for number in numbers
+            ]
         probe = f"{self._edge_url}/_/health/ready"
-        edges: list[Service] = [
+        return [
             HttpService(f"edge-{number}", "edge", environment, home, port=self._edge_port, probe_url=probe)
-            for number in range(1, self._options.edge_workers + 1)
+            for number in numbers
         ]
-        return [*pipeline, api, *edges]
 
     async def _find_demo(self) -> Demo:
         """Give the demo account of the first run; make one where there is none."""
@@ -279,6 +290,8 @@ class LocalStack:
         pids = self._supervisor.pids
         edges = [name for name in pids if name.startswith("edge-")]
         await self._supervisor.stop("api", hurry=hurry)
+        if self._edge_sockets is not None:
+            self._edge_sockets.close()
         await asyncio.gather(*(self._supervisor.stop(name, hurry=hurry) for name in edges))
         await self._supervisor.stop("publisher", hurry=hurry)
         if "flusher" in pids and edges:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,35 @@ _ALARM = re.compile(
     re.VERBOSE,
 )
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+class Log(Protocol):
+    """Where a process writes."""
+
+    def open(self) -> IO[bytes]:
+        """Open the log for the process that writes it. Raises OSError."""
+
+    def tail(self, lines: int = 15) -> str:
+        """Give the last lines, or say where they are."""
+
+    def read_alarms(self) -> list[str]:
+        """Give the lines added since the last call that speak of errors."""
+
+
+class OurOutput:
+    """The standard output of the supervisor itself: whoever reads that sees what the processes write."""
+
+    def open(self) -> IO[bytes]:
+        """Give it once more."""
+        return os.fdopen(os.dup(1), "wb", buffering=0)
+
+    def tail(self, lines: int = 15) -> str:
+        """Say where the last lines are."""
+        return f"Its last {lines} lines or fewer, above, say why."
+
+    def read_alarms(self) -> list[str]:
+        """Nothing: they have been seen."""
+        return []
 
 
 class LogFile:

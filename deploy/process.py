@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -32,6 +33,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `account`: run as this user; None runs as ours. Only root can name one.
     `stop_signal`: asks it to finish its work and leave.
     `orphan_signal`: what it gets the moment its parent dies, however that happens.
+    `inherited`: descriptors of ours that it finds under the same numbers.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +43,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     account: pwd.struct_passwd | None = None
     stop_signal: int = signal.SIGTERM
     orphan_signal: int = signal.SIGKILL
+    inherited: tuple[int, ...] = ()
 
 
 def spawn(command: Command, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
@@ -59,6 +62,7 @@ def spawn(command: Command, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=command.inherited,
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
@@ -101,6 +105,14 @@ def is_port_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
     return True
+
+
+def await_port_free(port: int, host: str, timeout_s: float) -> bool:
+    """Wait for a port that dying processes may still hold. Tell whether it is free."""
+    deadline = time.monotonic() + timeout_s
+    while not (is_free := is_port_free(port, host)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_free
 
 
 def choose_port(preferred: int | None = None) -> int:

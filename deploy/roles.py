@@ -1,8 +1,8 @@
 """The processes of Switchyard: `python -m deploy.roles <role>`, configured by SWITCHYARD_* variables.
 
-Each runs until SIGTERM or SIGINT, finishes what it has in hand, and leaves. The pipeline's
-processes have no port to ask; they write their pid into the file that SWITCHYARD_READY_FILE
-names once Postgres and Redis have answered them.
+Each runs until SIGTERM or SIGINT, finishes what it has in hand, and leaves. Into the file that
+SWITCHYARD_READY_FILE names the pipeline's processes, which have no port to ask, write their pid once
+Postgres and Redis have answered them; an edge worker, which shares its port, once it accepts.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ def run_edge() -> None:
     settings = read_settings()
     if settings.edge_server == "wire":
         from edge.servers.wire import serve
+
+        serve(settings, _write_pid)
     else:
-        from edge.servers.rsgi import serve
-    serve(settings)
+        from edge.servers.rsgi import serve as serve_by_granian
+
+        serve_by_granian(settings)
 
 
 def run_api() -> None:
@@ -133,16 +136,18 @@ def _run_until_signal(run: Run) -> None:
 
 async def _tell_ready(settings: Settings) -> None:
     """Write the ready file, if one is asked for, once both servers answer."""
-    if path := os.environ.get(READY_FILE):
+    if os.environ.get(READY_FILE):
         from deploy.servers import await_postgres, await_redis
 
         await await_postgres(settings.database_url, math.inf)
         await await_redis(settings.redis_url, math.inf)
-        _write_pid(Path(path))
+        _write_pid()
 
 
-def _write_pid(path: Path) -> None:
-    path.write_text(str(os.getpid()))
+def _write_pid() -> None:
+    """Write the ready file, if one is asked for."""
+    if path := os.environ.get(READY_FILE):
+        Path(path).write_text(str(os.getpid()))
 
 
 def _on_stop_signals(action: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,7 +74,14 @@ class PipelineService(RoleService):
 
     async def is_ready(self, pid: int) -> bool:
         """Tell whether the process has reached both servers."""
-        return self._ready_file.exists() and self._ready_file.read_text() == str(pid)
+        return names_process(self._ready_file, pid)
+
+
+def names_process(ready_file: Path, pid: int) -> bool:
+    """Tell whether a process has written its pid into its ready file; one that cannot be read says no."""
+    with contextlib.suppress(OSError):
+        return ready_file.read_text() == str(pid)
+    return False
 
 
 class HttpService(RoleService):

@@ -24,7 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
 
     redis_url: str
     edge_host: str = "127.0.0.1"
-    edge_port: int = 8080
+    edge_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8080
     edge_server: Literal["wire", "granian"] = "wire"
     edge_socket: str = ""
     edge_proxy_protocol: Literal["off", "on"] = "off"

@@ -100,7 +100,7 @@ class Status:
             case "/_/health/live":
                 return EdgeResponse(200, [_JSON, _NO_STORE], b'{"live":true}')
             case "/_/health/ready":
-                ready = self._is_ready()
+                ready = self.is_ready
                 body = b'{"ready":true}' if ready else b'{"ready":false}'
                 return EdgeResponse(200 if ready else 503, [_JSON, _NO_STORE], body)
             case "/_/health":
@@ -113,7 +113,8 @@ class Status:
             case _:
                 return EdgeResponse(404, [_PLAIN, _NO_STORE], b"There is nothing here.\n")
 
-    def _is_ready(self) -> bool:
+    @property
+    def is_ready(self) -> bool:
         """Redirects work: Redis has every link, or there are cached ones to go on with."""
         return self._feed.is_ready or len(self._cache) > 0
 
@@ -127,7 +128,7 @@ class Status:
         lag_ms = max(0, int(time.time() * 1000) - oldest) if oldest else 0
         return Health(
             live=True,
-            ready=self._is_ready(),
+            ready=self.is_ready,
             redis=self._shipper.is_connected,
             links_ready=self._feed.is_ready,
             cached_links=len(self._cache),

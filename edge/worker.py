@@ -100,6 +100,11 @@ class Worker:
         gc.collect()
         gc.freeze()
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether links redirect."""
+        return self._status.is_ready
+
     def answer(self, request: EdgeRequest) -> EdgeResponse | None:
         """Answer at once; None when the answer has to be awaited (`answer_later`)."""
         if self._waits_for_disk or request.path.startswith(PREFIX):

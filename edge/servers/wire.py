@@ -1,8 +1,9 @@
 """An HTTP/1.1 server for the edge alone: uvloop protocols over llhttp (httptools).
 
 One process, one worker. Several workers are several processes on one port (SO_REUSEPORT), so each
-can die and start again alone; deploy/ keeps them alive. Why there is a server of our own:
-deploy/decisions/0008-own-http-server.md. TLS belongs to the proxy in front (deploy/proxies/).
+can die and start again alone; deploy/ keeps them alive, and the sockets with them. Why there is a
+server of our own: deploy/decisions/0008-own-http-server.md. TLS belongs to the proxy in front
+(deploy/proxies/).
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import asyncio
 import os
 import resource
 import signal
-import socket
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,10 +20,14 @@ import structlog
 import uvloop
 
 from edge.request import ProxyTrust
-from edge.servers.wire_server import BACKLOG, WireServer, read_limits
+from edge.servers.listening import open_sockets
+from edge.servers.wire_server import WireServer, read_limits
 from edge.worker import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.servers.listening import Listening
     from edge.servers.wire_server import Limits
     from edge.settings import Settings
 
@@ -31,25 +35,33 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 10.0
 """How long requests in flight may take when the worker stops: as long as a header may take to come."""
+LAST_REQUEST_S: Final = 2.0
+"""How long a connection without a request may still send its last one then."""
+LINKS_S: Final = 1.0
+"""How long a worker that starts waits for its links before it takes connections without them."""
+LINKS_POLL_S: Final = 0.01
 OWN_FILES: Final = 200
-"""Files that a worker keeps open besides its connections: journals, Redis, logs."""
+"""Files that a worker keeps open besides its connections: journals, sockets, Redis, logs."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, tell_accepting: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are answered, the journal is shipped.
 
-    Raises ValueError naming the setting that cannot be followed.
+    `tell_accepting`: called when connections are taken. Raises ValueError naming the setting that
+    cannot be followed.
     """
     if settings.edge_cpu >= 0:
         _pin(settings.edge_cpu)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, open_sockets(settings), tell_accepting))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, listening: Listening, tell_accepting: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if listening.is_supervised:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the supervisor, whoever gets it as well
     worker = Worker(settings)
     server = WireServer(
         worker,
@@ -60,13 +72,38 @@ async def _serve(settings: Settings) -> None:
     )
     worker.start()
     try:
-        await server.listen(_bind_port(settings.edge_host, settings.edge_port))
-        if settings.edge_socket:
-            await server.listen(_bind_path(Path(settings.edge_socket)))
+        await _await_links(worker, listening.predecessor, stop)
+        if not stop.is_set():
+            for bound in listening.own:
+                await server.listen(bound)
+            server.look_after(listening.neighbours)
+            tell_accepting()
         await stop.wait()
-        await server.drain(DRAIN_S)
+        await server.drain(DRAIN_S, LAST_REQUEST_S)
     finally:
         await worker.stop()
+
+
+async def _await_links(worker: Worker, predecessor: int, stop: asyncio.Event) -> None:
+    """Wait until links redirect: for a moment, or as long as the one that is to be relieved lives."""
+    deadline = time.monotonic() + LINKS_S
+    is_said = False
+    while not (worker.is_ready or stop.is_set()):
+        if time.monotonic() > deadline:
+            if not _is_alive(predecessor):
+                return
+            if not is_said:
+                log.warning("links_awaited", predecessor=predecessor)
+                is_said = True
+        await asyncio.sleep(LINKS_POLL_S)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return pid > 0
 
 
 def _pin(cpu: int) -> None:
@@ -89,29 +126,3 @@ def _fit_open_files(limits: Limits) -> Limits:
     if connections < limits.connections:
         log.warning("connections_limited_by_open_files", connections=connections)
     return msgspec.structs.replace(limits, connections=connections)
-
-
-def _bind_port(host: str, port: int) -> socket.socket:
-    """Give a bound socket that shares its port with the other workers. Raises OSError."""
-    family, kind, protocol, _name, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind(address)
-    return bound
-
-
-def _bind_path(path: Path) -> socket.socket:
-    """Give a Unix socket that listens, in the place of the one that an earlier worker left.
-
-    It listens before it gets its name, so that no client finds it deaf. Raises OSError.
-    """
-    unnamed = path.with_name(f".{path.name}.{os.getpid()}")
-    unnamed.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(str(unnamed))
-    bound.listen(BACKLOG)
-    unnamed.replace(path)
-    return bound

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import select
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,19 +17,21 @@ import msgspec
 import structlog
 
 from edge.request import EdgeRequest, EdgeResponse, ProxyTrust
+from edge.servers.listening import BACKLOG, accept_waiting
 from edge.servers.proxy_preface import ProxyPreface
 from edge.servers.wire_connection import PIECE_BYTES, Connection
 from edge.servers.wire_whole import WholeReader
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from edge.settings import Settings
 
 log = structlog.get_logger()
 
-BACKLOG: Final = 4096
+HELP_S: Final = 0.25
+"""A connection that waits this long, and at most twice as long, is accepted by another worker."""
 DRAIN_POLL_S: Final = 0.01
 KIBI: Final = 1024
 
@@ -116,17 +119,52 @@ class WireServer:
         self.date_line = _date_line()
         self.whole = WholeReader(min(PIECE_BYTES, limits.head_bytes, limits.target_bytes))
         self._trust = trust or ProxyTrust("")
-        self._has_proxy_protocol = has_proxy_protocol
         self._loop = asyncio.get_running_loop()
         self._clients: set[Client] = set()
         self._per_address: dict[str, int] = {}
+        self._make = self._make_preface if has_proxy_protocol else self._make_connection
         self._listeners: list[asyncio.Server] = []
+        self._own: list[socket.socket] = []
+        self._neighbours: list[socket.socket] = []
+        self._helping: asyncio.Task[None] | None = None
         self._sweeping = asyncio.create_task(self._keep_sweeping())
+
+    # --- accepting ---------------------------------------------------------------------------
 
     async def listen(self, bound: socket.socket) -> None:
         """Accept connections on a bound socket."""
-        make = self._make_preface if self._has_proxy_protocol else self._make_connection
-        self._listeners.append(await self._loop.create_server(make, sock=bound, backlog=BACKLOG))
+        bound.setblocking(False)
+        self._own.append(bound.dup())
+        self._listeners.append(await self._loop.create_server(self._make, sock=bound, backlog=BACKLOG))
+
+    def look_after(self, neighbours: Iterable[socket.socket]) -> None:
+        """Accept from now on also what waits in vain: on sockets of a worker that is dead or stuck.
+
+        And on our own, whose listener the event loop gives up when accepting fails.
+        """
+        self._neighbours += neighbours
+        self._helping = asyncio.create_task(self._keep_helping())
+
+    async def _keep_helping(self) -> None:
+        queues = {bound.fileno(): bound for bound in [*self._own, *self._neighbours]}
+        poll = select.poll()
+        for descriptor in queues:
+            poll.register(descriptor, select.POLLIN)
+        waited: set[int] = set()
+        while not self.is_draining:
+            await asyncio.sleep(HELP_S)
+            # A worker that lives empties its queue within milliseconds.
+            waiting = {descriptor for descriptor, event in poll.poll(0) if event & select.POLLIN}
+            for descriptor in waiting & waited:
+                await self._accept_waiting(queues[descriptor])
+            waited = waiting
+
+    async def _accept_waiting(self, bound: socket.socket) -> None:
+        try:
+            for accepted in accept_waiting(bound):
+                await self._loop.connect_accepted_socket(self._make, accepted)
+        except OSError as error:
+            log.warning("connections_not_accepted", error=error.strerror)
 
     def _make_connection(self) -> asyncio.Protocol:
         return Connection(self)
@@ -187,20 +225,35 @@ class WireServer:
                     log.exception("connection_not_expired")
                     client.abort()
 
-    async def drain(self, timeout_s: float) -> None:
-        """Accept no more, finish the requests in flight, and close every connection."""
+    async def drain(self, timeout_s: float, last_request_s: float = 0.0) -> None:
+        """Accept no more, finish the requests in flight, and close every connection.
+
+        Each answer from now on says that the connection ends. One on which nothing is asked is closed
+        after `last_request_s`: closing at once would cut requests that are on their way.
+        """
         self.is_draining = True
-        self.whole.most_bytes = 0  # from now on each answer says that it is the last
-        for listener in self._listeners:
-            listener.close()
-        deadline = time.monotonic() + timeout_s
-        while self._clients and time.monotonic() < deadline:
-            for client in list(self._clients):
-                client.drain()
+        self.whole.most_bytes = 0
+        await self._stop_accepting()
+        started = time.monotonic()
+        while self._clients and (waited_s := time.monotonic() - started) < timeout_s:
+            if waited_s >= last_request_s:
+                for client in list(self._clients):
+                    client.drain()
             await asyncio.sleep(DRAIN_POLL_S)
         self._sweeping.cancel()
         for client in list(self._clients):
             client.abort()
+
+    async def _stop_accepting(self) -> None:
+        if self._helping is not None:
+            await asyncio.wait([self._helping])  # not cancelled: it may have a connection in hand
+        for listener in self._listeners:
+            listener.close()
+        for bound in self._own:
+            # Unless someone else holds the socket, what waits in its queue is reset with it.
+            await self._accept_waiting(bound)
+        for bound in [*self._own, *self._neighbours]:
+            bound.close()
 
 
 def _date_line() -> str:

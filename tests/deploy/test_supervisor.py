@@ -108,6 +108,61 @@ async def test_program_that_is_missing_is_told(supervisor: Supervisor, tmp_path:
         await supervisor.start(Missing(tmp_path, ""))
 
 
+class TestReplacing:
+    TELL = "import os\nprint(os.environ.get('SWITCHYARD_PREDECESSOR'), flush=True)\n"
+
+    async def test_successor_is_ready_before_the_present_process_is_asked_to_stop(
+        self, supervisor: Supervisor, person: Person, tmp_path: Path
+    ) -> None:
+        finish = f"signal.signal(15, lambda *_: (print(ready.exists(), flush=True), sys.exit()))\n{SERVE}"
+        await supervisor.start(Script(tmp_path, finish))
+        pid = supervisor.pids["script"]
+        await supervisor.replace(Script(tmp_path, self.TELL + SERVE), hurry=asyncio.Event())
+        successor = supervisor.pids["script"]
+        assert successor != pid
+        assert person.lines == [f"script is now process {successor}."]
+        assert person.changes == 1
+        log = tmp_path / "script.log"
+        assert await eventually(lambda: log.read_text() == f"{pid}\nTrue\n")
+        os.kill(successor, signal.SIGKILL)  # it is kept alive in its turn, and relieves nobody then
+        assert await eventually(lambda: log.read_text() == f"{pid}\nTrue\nNone\n")
+
+    async def test_successor_that_ends_leaves_all_as_it_was(
+        self, supervisor: Supervisor, tmp_path: Path
+    ) -> None:
+        await supervisor.start(Script(tmp_path, SERVE))
+        pid = supervisor.pids["script"]
+        with pytest.raises(StartFailed, match=r"script ended while it started \(exit code 3\)"):
+            await supervisor.replace(Script(tmp_path, "sys.exit(3)"), hurry=asyncio.Event())
+        assert supervisor.pids["script"] == pid
+        os.kill(pid, signal.SIGKILL)
+        assert await eventually(lambda: supervisor.pids["script"] != pid)
+
+    async def test_a_process_that_ends_again_and_again_can_be_replaced(
+        self, supervisor: Supervisor, person: Person, tmp_path: Path
+    ) -> None:
+        await supervisor.start(Script(tmp_path, "ready.touch()\nsys.exit(1)"))
+        await eventually(lambda: any("again in" in line for line in person.lines))
+        await supervisor.replace(Script(tmp_path, self.TELL + SERVE), hurry=asyncio.Event())
+        pid = supervisor.pids["script"]
+        assert person.lines[-1] == f"script is now process {pid}."
+        os.kill(pid, signal.SIGKILL)
+        assert await eventually(lambda: person.lines[-1].startswith("script is back"))
+        assert (tmp_path / "script.log").read_text().endswith("\nNone\n")
+
+    async def test_hurry_kills_one_that_was_replaced_and_does_not_stop(
+        self, supervisor: Supervisor, tmp_path: Path
+    ) -> None:
+        await supervisor.start(Script(tmp_path, "signal.signal(15, signal.SIG_IGN)\n" + SERVE))
+        pid = supervisor.pids["script"]
+        hurry = asyncio.Event()
+        await supervisor.replace(Script(tmp_path, SERVE), hurry=hurry)
+        hurry.set()
+        await eventually(lambda: not supervisor._retiring)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
 async def test_stopping_lets_a_process_finish(supervisor: Supervisor, tmp_path: Path) -> None:
     finish = "signal.signal(15, lambda *_: (time.sleep(0.2), print('finished', flush=True), sys.exit()))\n"
     await supervisor.start(Script(tmp_path, finish + SERVE))

@@ -109,16 +109,22 @@ class EdgeProcesses:
 
 
 class Client(threading.Thread):
-    """Follows one link over and over on a connection that it keeps, each time with a name of its own."""
+    """Follows one link over and over, each time with a name of its own.
 
-    def __init__(self, edge: EdgeProcesses, name: str) -> None:
+    `keeps`: on a connection that it keeps as long as it can, else on a new one each time.
+    """
+
+    def __init__(self, edge: EdgeProcesses, name: str, *, keeps: bool = True) -> None:
         super().__init__(name=name)
         self._edge = edge
+        self._keeps = keeps
         self._ended = threading.Event()
         self.received: list[str] = []
         """Names of the redirects that came back."""
         self.broken = 0
         """Requests that were sent and not answered."""
+        self.unreached = 0
+        """Connections that could not be made."""
         self.refused: list[int] = []
         """Statuses that were no redirect."""
 
@@ -129,12 +135,15 @@ class Client(threading.Thread):
             try:
                 connection.connect()
             except OSError:
+                self.unreached += 1
                 time.sleep(0.01)
                 continue
             try:
-                while not self._ended.is_set():
+                while not self._ended.is_set() and connection.sock is not None:
                     number += 1
                     self._ask(connection, f"{self.name}-{number}")
+                    if not self._keeps:
+                        break
             except (OSError, http.client.HTTPException):
                 self.broken += 1
             finally:
