@@ -273,9 +273,10 @@ def doctor(
     """
     import asyncio
 
+    from deploy.data_folder import DataFolder
     from deploy.doctor import examine, render
 
-    report = asyncio.run(examine(_find_environment(data_dir)))
+    report = asyncio.run(examine(_find_environment(data_dir), DataFolder(data_dir).read_ready()))
     render(report, as_json=as_json)
     sys.exit(0 if report.ok else 1)
 
