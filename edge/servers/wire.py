@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +20,8 @@ import uvloop
 
 from edge.request import ProxyTrust
 from edge.servers.wire_server import BACKLOG, WireServer, read_limits
-from edge.worker import Worker
+from edge.stop_signals import on_stop_signals
+from edge.worker import STOP_S, Worker
 
 if TYPE_CHECKING:
     from edge.servers.wire_server import Limits
@@ -47,9 +47,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signals(stop.set, within_s=STOP_S)
     worker = Worker(settings)
     server = WireServer(
         worker,
