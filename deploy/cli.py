@@ -127,7 +127,8 @@ def test(context: typer.Context) -> None:
     os.chdir(CHECKOUT)
     arguments = context.args
     if arguments[:1] == ["chaos"]:
-        arguments = ["tests/chaos", "--chaos", "whole", *arguments[1:]]
+        # A file to a worker: its cases share a stack.
+        arguments = ["tests/chaos", "--chaos", "whole", "--dist", "loadfile", *arguments[1:]]
     if not any(word.startswith(("-n", "--numprocesses")) for word in arguments):
         arguments = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup", *arguments]
     sys.exit(pytest.main(arguments))
