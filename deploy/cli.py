@@ -94,8 +94,8 @@ def test(context: typer.Context) -> None:
     """Run the tests on embedded servers; arguments go on to pytest.
 
     Two tests run at a time unless `-n` says otherwise (one on a machine with one core).
-    `test chaos` disturbs a stack in every way that there is, one after another, for some minutes;
-    the others include a short form of it.
+    `test chaos` disturbs stacks in every way that there is, for some eight minutes; the others
+    include a short form of it.
 
     For example:
 
@@ -112,7 +112,8 @@ def test(context: typer.Context) -> None:
     os.chdir(CHECKOUT)
     arguments = context.args
     if arguments[:1] == ["chaos"]:
-        arguments = ["-n", "0", "tests/chaos", "--chaos", "whole", *arguments[1:]]
+        # A file to a worker: its cases share a stack.
+        arguments = ["tests/chaos", "--chaos", "whole", "--dist", "loadfile", *arguments[1:]]
     if not any(word.startswith(("-n", "--numprocesses")) for word in arguments):
         arguments = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup", *arguments]
     sys.exit(pytest.main(arguments))
@@ -209,9 +210,10 @@ def doctor(
     """
     import asyncio
 
+    from deploy.data_folder import DataFolder
     from deploy.doctor import examine, render
 
-    report = asyncio.run(examine(find_environment(data_dir)))
+    report = asyncio.run(examine(find_environment(data_dir), DataFolder(data_dir).read_ready()))
     render(report, as_json=as_json)
     sys.exit(0 if report.ok else 1)
 

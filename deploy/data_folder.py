@@ -59,7 +59,10 @@ class Demo(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """ready.json. `demo_link`: URL. `token`: a JWT for key management. `processes`: name -> pid."""
+    """ready.json. `demo_link`: URL. `token`: a JWT for key management. `processes`: name -> pid.
+
+    `up`: the pid of the supervisor, 0 in a file of an older version.
+    """
 
     api_url: str
     edge_url: str
@@ -69,6 +72,7 @@ class Ready(msgspec.Struct, frozen=True):
     database_url: str
     redis_url: str
     processes: dict[str, int]
+    up: int = 0
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)

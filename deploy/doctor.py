@@ -8,28 +8,34 @@ import platform
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from control_plane.db.migrate import MIGRATIONS, read_migrations
 from control_plane.pipeline.publisher import is_redis_complete
 from deploy.http_probe import fetch
+from deploy.process_states import find_faults
 from deploy.servers import OLDEST_POSTGRES, OLDEST_REDIS, read_postgres, read_redis, without_password
 from edge.contract import redis_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from deploy.data_folder import Ready
     from deploy.servers import RedisFacts
 
 LONG_LAG_MS: Final = 10_000
 """Clicks land within a second when all is well."""
 LONG_OUTBOX_S: Final = 5.0
+LONG_OFFSET_S: Final = 10.0
+LONG_ANSWER_MS: Final = 100
+"""Redis answers in less than one; the edge gives it up after a thousand."""
 MUCH_USED: Final = 0.8
 """Part of a limit past which it is time to act."""
 LITTLE_SPACE: Final = 2 * 2**30
@@ -65,6 +71,7 @@ class _Events(msgspec.Struct):
     landed: int
     lag_events: int
     lag_ms: int
+    lost: int
 
 
 class _Journal(msgspec.Struct):
@@ -80,10 +87,11 @@ class _EdgeHealth(msgspec.Struct):
     events: _Events
     journal: _Journal
     problems: list[str]
+    clock_ms: int
 
 
-async def examine(environment: Mapping[str, str]) -> Report:
-    """Look at the stack that the SWITCHYARD_* variables describe."""
+async def examine(environment: Mapping[str, str], stack: Ready | None = None) -> Report:
+    """Look at the stack that the SWITCHYARD_* variables describe. `stack`: what `up` runs here."""
     database_url = environment.get("SWITCHYARD_DATABASE_URL", "")
     redis_url = environment.get("SWITCHYARD_REDIS_URL", "")
     found = await asyncio.gather(
@@ -95,6 +103,10 @@ async def examine(environment: Mapping[str, str]) -> Report:
     journal_dir = Path(environment.get("SWITCHYARD_JOURNAL_DIR", "var/journal"))
     checks = [_check_python(), _check_libraries(), *(check for part in found for check in part)]
     checks.append(_check_space(journal_dir))
+    if stack is not None:
+        faults = find_faults(stack)
+        says = " ".join(faults) or f"{len(stack.processes)} run under `up`"
+        checks.append(Check("processes", not faults, says))
     return Report(all(check.ok for check in checks), checks)
 
 
@@ -151,8 +163,11 @@ async def _check_postgres(url: str) -> list[Check]:
     try:
         facts = await read_postgres(url)
         db = await asyncpg.connect(url, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        return [Check("postgres", False, f"Postgres at {without_password(url)} does not answer: {error}")]
+    except asyncpg.PostgresError as error:
+        return [Check("postgres", False, f"Postgres at {without_password(url)} turns us away: {error}")]
+    except (OSError, TimeoutError, asyncpg.InterfaceError, ValueError) as error:
+        said = str(error) or "no answer in time"
+        return [Check("postgres", False, f"Postgres at {without_password(url)} does not answer: {said}")]
     try:
         new_enough = facts.major >= OLDEST_POSTGRES
         says = f"{facts.version} at {without_password(url)}"
@@ -208,7 +223,10 @@ async def _check_redis(url: str) -> list[Check]:
                 policy += ": it may throw links and events away. Set maxmemory-policy to noeviction."
             checks.append(Check("memory policy", not evicts, policy))
             checks.append(_check_redis_memory(facts))
+            checks.append(await _check_redis_speed(redis))
             return [*checks, await _check_links(redis), await _check_stream(redis), await _check_dead(redis)]
+    except (ResponseError, AuthenticationError) as error:
+        return [Check("redis", False, f"Redis at {without_password(url)} turns us away: {error}")]
     except (RedisError, OSError, ValueError) as error:
         return [Check("redis", False, f"Redis at {without_password(url)} does not answer: {error}")]
 
@@ -218,11 +236,25 @@ def _check_redis_memory(facts: RedisFacts) -> Check:
     if not limit:
         return Check("redis memory", True, f"{used:.1f} MB, without a limit")
     says = f"{used:.1f} of {limit:.1f} MB"
+    if used > limit:
+        says = f"Redis is full ({says}) and refuses writes: clicks stay in the journals, changed links do"
+        return Check("redis memory", False, f"{says} not reach the edge. Raise maxmemory.")
     if used > limit * MUCH_USED:
         says += ". When it is full, clicks stay in the journals and changed links do not reach the edge."
         says += " Raise maxmemory."
         return Check("redis memory", False, says)
     return Check("redis memory", True, says)
+
+
+async def _check_redis_speed(redis: Redis) -> Check:
+    await redis.ping()  # connects
+    started = time.perf_counter()
+    await redis.ping()
+    took_ms = (time.perf_counter() - started) * 1000
+    if took_ms < LONG_ANSWER_MS:
+        return Check("redis speed", True, f"answers in {took_ms:.1f} ms")
+    says = f"Redis takes {took_ms:.0f} ms to answer. Links that are not in memory have to wait."
+    return Check("redis speed", False, says)
 
 
 async def _check_links(redis: Redis) -> Check:
@@ -272,32 +304,61 @@ async def _check_edge(url: str) -> list[Check]:
     if 0 < silent < EDGE_PROBES:
         says = f"{silent} of {EDGE_PROBES} connections to {url} had no answer. Does a worker hang?"
         return [Check("edge", False, says)]
-    answer = min(answers, key=lambda answer: answer.status == 200)  # noqa: PLR2004  one that is not well, if any
     try:
-        health = msgspec.json.decode(answer.body, type=_EdgeHealth)
+        found = [msgspec.json.decode(answer.body, type=_EdgeHealth) for answer in answers]
     except msgspec.MsgspecError:
+        answer = min(answers, key=lambda answer: answer.status == 200)  # noqa: PLR2004
         said = f"answers {answer.status}" if answer.status else "does not answer"
         return [
             Check("edge", False, f"The edge at {url} {said}: {answer.body.decode(errors='replace')[:200]}")
         ]
-    events, journal = health.events, health.journal
-    says = (
-        f"ready at {url}, {health.cached_links} links in memory" if health.ready else f"{url} is not ready."
-    )
-    edge = Check("edge", health.ready and not health.problems, " ".join([says, *health.problems]))
+    return [
+        _check_workers(url, found),
+        _check_clicks(found[0].events),
+        _check_journal(found[0].journal),
+        _check_clock([health.clock_ms / 1000 - time.time() for health in found]),
+    ]
+
+
+def _check_workers(url: str, found: list[_EdgeHealth]) -> Check:
+    problems = dict.fromkeys(problem for health in found for problem in health.problems)
+    says = f"ready at {url}, {found[0].cached_links} links in memory"
+    is_ready = all(health.ready for health in found)
+    if not is_ready:
+        says = f"{url} is not ready."
+    return Check("edge", is_ready and not problems, " ".join([says, *problems]))
+
+
+def _check_clicks(events: _Events) -> Check:
     path = (
         f"served {events.served}, journaled {events.journaled}, shipped {events.shipped},"
         f" landed {events.landed}; {events.lag_events} under way, the oldest for {events.lag_ms} ms"
     )
+    if events.lost:
+        path += f"; {events.lost} lost to damaged journals, which the edge's log names"
     late = events.lag_ms > LONG_LAG_MS
     if late:
         path += ". Clicks wait in the journal: do Redis, flusher and Postgres run?"
+    return Check("clicks", not late, path)
+
+
+def _check_journal(journal: _Journal) -> Check:
     full = journal.used_bytes > journal.budget_bytes * MUCH_USED
     use = f"{journal.used_bytes / 2**20:.1f} of {journal.budget_bytes / 2**20:.0f} MB"
     if full:
         use += ". When it is full, redirects answer 503. Mend what is behind it,"
         use += " or raise SWITCHYARD_JOURNAL_BUDGET_MB."
-    return [edge, Check("clicks", not late, path), Check("journal", not full, use)]
+    return Check("journal", not full, use)
+
+
+def _check_clock(offsets_s: list[float]) -> Check:
+    """Compare the edge's clock with ours. `offsets_s`: how far each worker's is ahead."""
+    offset_s = max(offsets_s, key=abs)
+    if abs(offset_s) < LONG_OFFSET_S:
+        return Check("clock", True, "the edge's agrees with ours")
+    side = "ahead of" if offset_s > 0 else "behind"
+    says = f"The edge's clock is {abs(offset_s):.0f} s {side} ours, and clicks are dated by it."
+    return Check("clock", False, f"{says} Is the time of both machines synchronised?")
 
 
 def _check_space(folder: Path) -> Check:

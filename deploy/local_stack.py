@@ -262,6 +262,7 @@ class LocalStack:
             database_url=self._environment["SWITCHYARD_DATABASE_URL"],
             redis_url=self._environment["SWITCHYARD_REDIS_URL"],
             processes={},
+            up=os.getpid(),
         )
 
     def _write_ready(self) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deploy.process import StartFailed
+from edge.stop_signals import on_stop_signals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from control_plane.settings import Settings
 
     Run: TypeAlias = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+STOP_S: Final = 15.0
+"""When a process of the control plane that was asked to stop ends, whatever it waits for."""
 
 READY_FILE: Final = "SWITCHYARD_READY_FILE"
 
@@ -109,7 +112,7 @@ async def _serve_api(settings: Settings) -> None:
         # Not `warning`: at each start it says that the embedded server is experimental.
         log_level=LogLevels.error,
     )
-    _on_stop_signals(server.stop)
+    on_stop_signals(server.stop, within_s=STOP_S)
     await server.serve()
 
 
@@ -124,7 +127,7 @@ def _run_until_signal(run: Run) -> None:
 
     async def main() -> None:
         stop = asyncio.Event()
-        _on_stop_signals(stop.set)
+        on_stop_signals(stop.set, within_s=STOP_S)
         telling = asyncio.create_task(_tell_ready(settings))
         try:
             await run(settings, stop)
@@ -148,12 +151,6 @@ def _write_pid() -> None:
     """Write the ready file, if one is asked for."""
     if path := os.environ.get(READY_FILE):
         Path(path).write_text(str(os.getpid()))
-
-
-def _on_stop_signals(action: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, action)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Counter(enum.IntEnum):
     SERVED = 0
     """Redirects (302) that were answered to a GET: each has exactly one click."""
     JOURNALED = 1
-    """Events in the journal. Set when a chunk is cut, so it may trail by the events since."""
+    """Events written to the journal. Set when a chunk is cut, so it may trail by the events since."""
     SHIPPED = 2
     """Events sent to the event stream at least once."""
     LANDED = 3
@@ -46,6 +46,8 @@ class Counter(enum.IntEnum):
     """Damaged journal tails that were cut at the last good record."""
     CACHE_MISSES = 12
     """Links that had to be asked of Redis."""
+    LOST = 13
+    """Journaled events that a damaged journal could not give back."""
 
 
 OLDEST_UNLANDED_MS: Final = 64

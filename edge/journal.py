@@ -146,8 +146,7 @@ class Journal:
             raise
         journal._lock = lock
         journal._events = journal._cut_events
-        values = journal.counters.values
-        values[Counter.JOURNALED] = max(journal._events, values[Counter.JOURNALED])
+        journal._count_lost()
         return journal
 
     def _recover(self, path: Path, unreadable_bytes: int) -> int:
@@ -180,6 +179,16 @@ class Journal:
             end = min(at + _HEADER_SIZE, len(segment))
             segment[at:end] = bytes(end - at)  # so that it is reported once
         return 0
+
+    def _count_lost(self) -> None:
+        """Compare what the owner counted with what is there: the rest is lost, and nobody waits for it."""
+        values = self.counters.values
+        journaled = max(self._events, values[Counter.JOURNALED], values[Counter.SERVED])
+        lost = journaled - max(self._events, values[Counter.LANDED])
+        if lost > values[Counter.LOST]:
+            self.damage.append(f"{lost} of {journaled} events are lost")
+            values[Counter.LOST] = lost
+        values[Counter.JOURNALED] = journaled
 
     def _report_damage(self, what: str) -> None:
         self.damage.append(what)

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from redis.exceptions import AuthenticationError, OutOfMemoryError, ResponseError
 
 from edge.contract import redis_keys
 from edge.contract.events import chunk_fields
@@ -37,6 +38,8 @@ CHUNKS_IN_FLIGHT: Final = 5000
 LOSS_CHECK_S: Final = 1.0
 ADOPTION_S: Final = 2.0
 RETRY_S: Final = 0.2
+FAULT_LENGTH: Final = 200
+"""Characters of Redis' own words that are passed on."""
 LANDED_S: Final = 0.05
 """How often a shipper asks how far its journal has landed; asking costs as much as shipping."""
 
@@ -59,6 +62,8 @@ class Shipper:
         self._window_bytes = window_bytes
         self._next_loss_check = self._next_landed = 0.0
         self.is_connected = False
+        self.problem = "Redis has not answered yet"
+        """Why it is not connected, as the beginning of a sentence."""
 
     async def keep_shipping(self) -> None:
         """Ship until cancelled."""
@@ -73,6 +78,7 @@ class Shipper:
                 if self.is_connected:
                     log.warning("shipper_lost_redis", error=str(error) or type(error).__name__)
                 self.is_connected = False
+                self.problem = _describe_fault(error)
                 self._note_oldest(self._own)
                 await asyncio.sleep(RETRY_S)
 
@@ -203,3 +209,13 @@ class Shipper:
         for journal in self._adopted:
             journal.close()
         await self._redis.aclose()
+
+
+def _describe_fault(error: Exception) -> str:
+    match error:
+        case OutOfMemoryError():
+            return "Redis is out of memory and takes no clicks"
+        case ResponseError() | AuthenticationError():
+            return f"Redis takes no clicks ({str(error)[:FAULT_LENGTH]})"
+        case _:
+            return "Redis does not answer"

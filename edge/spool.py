@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -32,6 +33,10 @@ _DOOMED = ".doomed"
 """Suffix of a retired journal's folder while it is being deleted."""
 _ROOM_TTL_S = 0.1
 """How long a "no room" is believed before the folder is measured again."""
+
+
+_FULL_FOR_S = 5.0
+"""How long after a click that found no room the journals are said to be full."""
 
 
 class _Totals(msgspec.Struct):
@@ -61,7 +66,7 @@ class Spool:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self.budget_bytes = budget_bytes
-        self._full_until = 0.0
+        self._full_until = -math.inf
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def open_journal(self) -> Journal:
@@ -98,6 +103,11 @@ class Spool:
     def refuse_for_now(self) -> None:
         """Say for a moment that there is no room, without looking."""
         self._full_until = time.monotonic() + _ROOM_TTL_S
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a click found no room in the last seconds."""
+        return time.monotonic() < self._full_until + _FULL_FOR_S
 
     def retire(self, journal: Journal) -> None:
         """Add up and delete a journal whose events have all landed. Raises OSError."""

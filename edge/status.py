@@ -38,6 +38,7 @@ _METRICS: Final = {
     Counter.REFUSED: ("switchyard_edge_requests_refused_total", "Requests that no link answers"),
     Counter.PREFETCH: ("switchyard_edge_prefetch_redirects_total", "Redirects fetched ahead of the visitor"),
     Counter.CUT_SHORT: ("switchyard_edge_journal_damage_total", "Damaged journal tails that were cut"),
+    Counter.LOST: ("switchyard_edge_events_lost_total", "Events that damaged journals could not give back"),
     Counter.CACHE_MISSES: ("switchyard_edge_link_cache_misses_total", "Links that had to be asked of Redis"),
 }
 
@@ -47,7 +48,10 @@ _NO_STORE = ("cache-control", "no-store")
 
 
 class Events(msgspec.Struct, frozen=True):
-    """The path of every click on this host; when nothing is under way all four agree."""
+    """The path of every click on this host; when nothing is under way all four agree.
+
+    `lost`: journaled events that a damaged journal could not give back; they never land.
+    """
 
     served: int
     journaled: int
@@ -55,6 +59,7 @@ class Events(msgspec.Struct, frozen=True):
     landed: int
     lag_events: int
     lag_ms: int
+    lost: int = 0
 
 
 class JournalUse(msgspec.Struct, frozen=True):
@@ -69,6 +74,7 @@ class Health(msgspec.Struct, frozen=True):
     """Answer of /_/health. `problems`: what is wrong, in sentences; empty when all is well.
 
     `snapshot_age_s`: how old the links are, while they come from this host's disk; else None.
+    `clock_ms`: Unix milliseconds by this host's clock, which dates the clicks.
     """
 
     live: bool
@@ -80,6 +86,7 @@ class Health(msgspec.Struct, frozen=True):
     journal: JournalUse
     problems: list[str]
     snapshot_age_s: int | None = None
+    clock_ms: int = 0
 
 
 class Status:
@@ -124,24 +131,27 @@ class Status:
         served, journaled, shipped, landed = state.values[:4]
         # Served is counted at each answer, journaled when a chunk is cut: the larger one is nearer.
         journaled = max(journaled, served)
-        oldest = state.oldest_unlanded_ms
-        lag_ms = max(0, int(time.time() * 1000) - oldest) if oldest else 0
+        lost = state.values[Counter.LOST]
+        lag_events = max(0, journaled - landed - lost)
+        oldest, now_ms = state.oldest_unlanded_ms, time.time_ns() // 1_000_000
+        lag_ms = max(0, now_ms - oldest) if oldest else 0
         return Health(
             live=True,
             ready=self.is_ready,
             redis=self._shipper.is_connected,
             links_ready=self._feed.is_ready,
             cached_links=len(self._cache),
-            events=Events(served, journaled, shipped, landed, journaled - landed, lag_ms),
+            events=Events(served, journaled, shipped, landed, lag_events, lag_ms, lost),
             journal=JournalUse(state.journals, state.used_bytes, self._spool.budget_bytes),
             problems=self._find_problems(state.used_bytes),
             snapshot_age_s=self._snapshot.read_age_s(),
+            clock_ms=now_ms,
         )
 
     def _find_problems(self, used_bytes: int) -> list[str]:
         problems = []
         if not self._shipper.is_connected:
-            problems.append("Redis does not answer: clicks stay in the journal until it does.")
+            problems.append(f"{self._shipper.problem}: clicks stay in the journal until it does.")
         if not self._feed.is_ready:
             problems.append("Redis does not have every link: links that are not cached answer 503.")
         snapshot_age_s = self._snapshot.read_age_s()
@@ -149,6 +159,8 @@ class Status:
             problems.append(
                 f"Links come from a snapshot of {snapshot_age_s} s ago: changes since are not known."
             )
+        if self._spool.is_full:
+            problems.append("Clicks cannot be recorded, the journal has no room: redirects answer 503.")
         if used_bytes > self._spool.budget_bytes * 0.8:
             problems.append(f"The journals take {used_bytes} of {self._spool.budget_bytes} bytes.")
         return problems

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import hashlib
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,9 @@ DRAIN_S: Final = 5.0
 """How long a worker that stops waits for its journal to land."""
 SNAPSHOT_S: Final = 3.0
 """How long it may take to write the links to the disk then."""
+STOP_S: Final = 25.0
+"""When a worker that was asked to stop ends whatever it waits for: longer than requests in flight, the
+journal and the snapshot may take together, shorter than the 30 s after which supervisors kill."""
 RESTART_S: Final = 1.0
 MEBI: Final = 1024 * 1024
 
@@ -74,7 +78,7 @@ class Worker:
             trust=trust,
             cookie_max_age_s=settings.cookie_max_age_s,
             fingerprint_seed=_seed(settings.fingerprint_secret),
-            new_id=uuid_utils.uuid7,
+            new_id=_new_id,
             draw=random.random,
         )
         self._status = Status(
@@ -167,6 +171,15 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         _ended, running = await asyncio.wait(running, timeout=0.05)
+
+
+def _new_id() -> uuid_utils.UUID:
+    """Make a click's id from the clock as it stands.
+
+    Without being told the time, uuid7 never goes back: once the clock has jumped ahead, if only for
+    a moment, every later click would be dated by that.
+    """
+    return uuid_utils.uuid7(nanoseconds=time.time_ns())
 
 
 def _seed(secret: str) -> int:

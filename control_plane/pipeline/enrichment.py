@@ -10,13 +10,22 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-import crawleruseragents  # type: ignore[import-untyped]  # ships no types
 import msgspec
 import ua_parser
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]  # ships no types
+from ua_parser_rs import UserAgentExtractor
 
 VERDICT_VERSION: Final = 1
 REMEMBERED: Final = 20_000
 """Texts of each kind that are remembered: some 20 MB at most."""
+
+
+_CRAWLERS: Final = UserAgentExtractor(
+    (crawler["pattern"], "crawler", None, None, None, None) for crawler in CRAWLER_USER_AGENTS_DATA
+)
+"""The crawler list behind ua-parser's engine, which looks for the patterns' literal parts first, and
+takes time in proportion to the text whatever it says. Searching 1,500 patterns with `re`, as the
+list's own package does, costs a hundred times as much."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -36,12 +45,13 @@ def describe_client(user_agent: str) -> Client:
     """Read a user agent."""
     if not user_agent:
         return Client(None, None, None, "no_user_agent")
-    if crawleruseragents.is_crawler(user_agent):
+    if _CRAWLERS.extract(user_agent) is not None:
         return Client(None, None, None, "crawler_list")
-    parsed = ua_parser.parse(user_agent)
+    # Asked for one by one: ua_parser.parse would look for the device's model too.
+    browser, os = ua_parser.parse_user_agent(user_agent), ua_parser.parse_os(user_agent)
     return Client(
-        parsed.user_agent.family if parsed.user_agent else None,
-        parsed.os.family if parsed.os else None,
+        browser.family if browser else None,
+        os.family if os else None,
         _tell_device(user_agent),
         None,
     )

@@ -17,6 +17,7 @@ Postgres refuses for what they hold. Nothing waits behind it.
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -54,6 +55,8 @@ CHUNKS_PER_ROUND: Final = 16
 BLOCK_MS: Final = 500
 CLAIM_IDLE_MS: Final = 30_000
 CLAIM_EVERY_S: Final = 10.0
+DRAIN_S: Final = 5.0
+"""Edges may go on filling the stream while a flusher stops; the next one lands what is left."""
 LANDED_TTL_S: Final = 7 * 86_400
 """A journal that asks later ships again what it kept, and is told anew."""
 DEAD_LETTERS_KEPT: Final = 10_000
@@ -72,10 +75,17 @@ class Lane:
         self._next_claim_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do rounds until `stop` is set, then until the stream is empty. Raises on any fault."""
+        """Do rounds until `stop` is set, then until the stream is empty, for DRAIN_S at most.
+
+        Raises on any fault.
+        """
+        clock = asyncio.get_running_loop().time
         await self._join_group()
         await self._finish_pending()
-        while True:
+        deadline = math.inf
+        while clock() < deadline:
+            if stop.is_set():
+                deadline = min(deadline, clock() + DRAIN_S)
             entries = await self._read(b">", block_ms=None if stop.is_set() else BLOCK_MS)
             if not entries:
                 entries = await self._claim_abandoned()

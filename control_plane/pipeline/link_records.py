@@ -10,14 +10,13 @@ from urllib.parse import quote
 from uuid import UUID
 
 import idna
+import msgspec
 
 from control_plane.db.pool import load_queries
 from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    import asyncpg
 
     from control_plane.db.pool import Connection
 
@@ -44,12 +43,32 @@ _DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
 _queries = load_queries(Path(__file__).with_name("publisher.sql"))
 
 
+class _LinkRow(msgspec.Struct, frozen=True, gc=False):
+    """A link as the query gives it. `winner`: index into `variants`; None while undecided."""
+
+    tenant_id: bytes
+    id: bytes
+    slug: str
+    version: int
+    is_active: bool
+    is_deleted: bool
+    routing_type: str
+    geo_rules: dict[str, str] | None
+    stickiness: str
+    forward_query: bool
+    variants: tuple[Variant, ...]
+    winner: int | None
+
+
+_read_rows = msgspec.json.Decoder(list[_LinkRow]).decode
+
+
 async def fetch_records(db: Connection, keys: Collection[LinkKey]) -> list[LinkRecord]:
     """Read the records of these links as they now are, in no order; deleted ones too."""
-    rows = _queries.fetch_links(
+    rows: str = await _queries.fetch_links(
         db, tenant_ids=[tenant_id for tenant_id, _ in keys], link_ids=[link_id for _, link_id in keys]
     )
-    return [_build_record(row) async for row in rows]
+    return [_build_record(row) for row in _read_rows(rows)]
 
 
 async def list_keys_after(db: Connection, key: LinkKey, page_size: int) -> list[LinkKey]:
@@ -82,41 +101,40 @@ def _encode_host_label(label: str) -> str:
         return quote(label, safe=_KEEP)
 
 
-def _build_record(row: asyncpg.Record) -> LinkRecord:
-    ids, labels, urls, weights, winners = (
-        row[column] or [] for column in ("ids", "labels", "urls", "weights", "winners")
-    )
-    variants = tuple(
-        Variant(variant_id.bytes, label, encode_destination(url), weight)
-        for variant_id, label, url, weight in zip(ids, labels, urls, weights, strict=True)
-    )
-    geo_rules, geo_default = _resolve_geo_rules(row, labels)
+def _build_record(row: _LinkRow) -> LinkRecord:
+    geo_rules, geo_default = _resolve_geo_rules(row)
     return LinkRecord(
-        tenant_id=row["tenant_id"].bytes,
-        link_id=row["id"].bytes,
-        slug=row["slug"],
-        version=row["version"],
+        tenant_id=row.tenant_id,
+        link_id=row.id,
+        slug=row.slug,
+        version=row.version,
         state=_find_state(row),
-        variants=variants,
+        variants=tuple(map(_with_plain_url, row.variants)),
         geo_rules=geo_rules,
         geo_default=geo_default,
-        winner=winners.index(True) if True in winners else None,
-        stickiness=_STICKINESS[row["stickiness"]],
-        forward_query=row["forward_query"],
+        winner=row.winner,
+        stickiness=_STICKINESS[row.stickiness],
+        forward_query=row.forward_query,
     )
 
 
-def _find_state(row: asyncpg.Record) -> LinkState:
-    if row["is_deleted"]:
+def _with_plain_url(variant: Variant) -> Variant:
+    if _VISIBLE_ASCII.fullmatch(variant.url):
+        return variant
+    return Variant(variant.id, variant.label, encode_destination(variant.url), variant.weight)
+
+
+def _find_state(row: _LinkRow) -> LinkState:
+    if row.is_deleted:
         return LinkState.DELETED
-    return LinkState.ACTIVE if row["is_active"] else LinkState.INACTIVE
+    return LinkState.ACTIVE if row.is_active else LinkState.INACTIVE
 
 
-def _resolve_geo_rules(row: asyncpg.Record, labels: list[str]) -> tuple[dict[str, int], int | None]:
+def _resolve_geo_rules(row: _LinkRow) -> tuple[dict[str, int], int | None]:
     """Turn labels into indexes. A rule whose variant is gone (as after a deletion) is left out."""
-    if row["routing_type"] != "geo":
+    if row.routing_type != "geo" or row.geo_rules is None:
         return {}, None
-    positions = {label: position for position, label in enumerate(labels)}
-    rules = {country: positions[label] for country, label in row["geo_rules"].items() if label in positions}
+    positions = {variant.label: position for position, variant in enumerate(row.variants)}
+    rules = {country: positions[label] for country, label in row.geo_rules.items() if label in positions}
     default = rules.pop("default", None)
     return rules, default

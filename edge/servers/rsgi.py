@@ -6,8 +6,6 @@ alone; deploy/ keeps them alive. Why the embedded server: deploy/decisions/0002-
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -16,7 +14,8 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from edge.request import EdgeRequest
-from edge.worker import Worker
+from edge.stop_signals import on_stop_signals
+from edge.worker import STOP_S, Worker
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol
@@ -80,9 +79,7 @@ async def _serve(settings: Settings) -> None:
         # Not `warning`: at each start it says that the embedded server is experimental.
         log_level=LogLevels.error,
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+    on_stop_signals(server.stop, within_s=STOP_S)
     worker.start()
     try:
         await server.serve()

@@ -22,7 +22,8 @@ import uvloop
 from edge.request import ProxyTrust
 from edge.servers.listening import open_sockets
 from edge.servers.wire_server import WireServer, read_limits
-from edge.worker import Worker
+from edge.stop_signals import on_stop_signals
+from edge.worker import STOP_S, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +58,7 @@ def serve(settings: Settings, tell_accepting: Callable[[], None] = lambda: None)
 
 async def _serve(settings: Settings, listening: Listening, tell_accepting: Callable[[], None]) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signals(stop.set, within_s=STOP_S)
     if listening.is_supervised:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the supervisor, whoever gets it as well
     worker = Worker(settings)

@@ -136,7 +136,8 @@ class ChaosStack(Stack):
                 "SWITCHYARD_API_URL": ready["api_url"],
                 "SWITCHYARD_EDGE_URL": ready["edge_url"],
                 "SWITCHYARD_JOURNAL_DIR": str(self.journals),
-            }
+            },
+            DataFolder(self.data).read_ready(),
         )
 
     @contextlib.asynccontextmanager

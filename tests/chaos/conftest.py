@@ -40,5 +40,5 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(home: Path) -> Iterator[ChaosStack]:
-    with chaos_stack(home) as stack:
+    with chaos_stack(home, SWITCHYARD_SNAPSHOT_S="1") as stack:
         yield stack

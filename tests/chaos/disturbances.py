@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from control_plane.pipeline.publisher import is_redis_complete
+from edge.snapshot import decode_block, read_snapshot
+from tests.chaos.chaos_stack import EDGES, SLUGS
 from tests.support import eventually
 
 if TYPE_CHECKING:
     from tests.chaos.chaos_stack import ChaosStack
 
 Disturbance = Callable[["ChaosStack", float], AbstractAsyncContextManager[None]]
-
-SLOW_MS: Final = 300
-"""How long a slow Redis takes over each answer; a second is when the edge gives up on it."""
 
 _CUT_OFF: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'switchyard'"
 _CONNECTED: Final = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'switchyard'"
@@ -43,6 +42,33 @@ def killed(*names: str) -> Disturbance:
         for name, pid in pids.items():
             await stack.restarted(name, pid)
             assert f"{name} ended (killed by SIGKILL); starting it again" in stack.said()
+
+    return disturb
+
+
+def killed_unwatched(name: str) -> Disturbance:
+    """Kill a process while the supervisor stands still, so that nobody starts another."""
+
+    @asynccontextmanager
+    async def disturb(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
+        pid = stack.pid(name)
+        with _standing_still(stack.pid("up"), alone=True):
+            os.kill(pid, signal.SIGKILL)
+            yield
+        await stack.restarted(name, pid)
+
+    return disturb
+
+
+def together(*disturbances: Disturbance) -> Disturbance:
+    """Let several things go wrong at the same time."""
+
+    @asynccontextmanager
+    async def disturb(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as all_of_them:
+            for disturbance in disturbances:
+                await all_of_them.enter_async_context(disturbance(stack, hold_s))
+            yield
 
     return disturb
 
@@ -68,8 +94,8 @@ def stopped(*names: str) -> Disturbance:
         with contextlib.ExitStack() as going_on:
             for name in names:
                 going_on.enter_context(_standing_still(stack.pid(name), alone=name == "up"))
-            yield
-            await asyncio.sleep(hold_s)
+            async with lasting(hold_s):
+                yield
 
     return disturb
 
@@ -101,6 +127,30 @@ async def up_killed(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def up_ended(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
+    """Stop all of it in order, and start it again."""
+    await asyncio.to_thread(stack.end)
+    yield
+    await asyncio.to_thread(stack.start)
+
+
+@asynccontextmanager
+async def edges_restarted_without_stores(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
+    """Stop Redis and Postgres, then kill every edge worker: the new ones have nothing but the snapshot."""
+    await eventually(lambda: _has_snapshot(stack))
+    async with stopped("valkey", "postgres")(stack, hold_s), killed(*EDGES)(stack, hold_s):
+        yield
+
+
+def _has_snapshot(stack: ChaosStack) -> bool:
+    try:
+        snapshot = read_snapshot(stack.journals.with_name("journal.links"))
+    except FileNotFoundError:
+        return False
+    return {slug for block in snapshot.blocks for slug in decode_block(block)} >= set(SLUGS)
+
+
+@asynccontextmanager
 async def connections_cut(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
     """Cut every connection to Redis, again and again, the shippers' among them."""
 
@@ -110,23 +160,8 @@ async def connections_cut(stack: ChaosStack, hold_s: float) -> AsyncIterator[Non
                 await redis.client_kill_filter(_type="normal", skipme=True)
                 await asyncio.sleep(0.05)
 
-    async with _meanwhile(cut()):
+    async with _meanwhile(cut()), lasting(hold_s):
         yield
-        await asyncio.sleep(hold_s)
-
-
-@asynccontextmanager
-async def redis_slow(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
-    """Let Redis take its time for whatever it is asked."""
-
-    async def pause() -> None:
-        async with stack.redis() as redis:
-            while True:
-                await redis.client_pause(SLOW_MS)
-
-    async with _meanwhile(pause()):
-        yield
-        await asyncio.sleep(hold_s)
 
 
 @asynccontextmanager
@@ -135,8 +170,8 @@ async def redis_full(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
     async with stack.redis() as redis:
         await redis.config_set("maxmemory", 1)
         try:
-            yield
-            await asyncio.sleep(hold_s)
+            async with lasting(hold_s):
+                yield
         finally:
             await redis.config_set("maxmemory", 0)
 
@@ -152,14 +187,22 @@ async def redis_emptied(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None
 
 
 @asynccontextmanager
+async def redis_stays_empty(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
+    """Let Redis lose all that it holds while the publisher, who would bring it back, stands still."""
+    async with stopped("publisher")(stack, hold_s), stack.redis() as redis:
+        await redis.flushall()
+        yield
+
+
+@asynccontextmanager
 async def postgres_closed(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
     """Let Postgres turn everybody away."""
     async with stack.database("postgres") as db:
         await db.execute("ALTER DATABASE switchyard ALLOW_CONNECTIONS false")
         try:
             await db.execute(_CUT_OFF)
-            yield
-            await asyncio.sleep(hold_s)
+            async with lasting(hold_s):
+                yield
         finally:
             await db.execute("ALTER DATABASE switchyard ALLOW_CONNECTIONS true")
 
@@ -181,8 +224,17 @@ async def postgres_crowded(stack: ChaosStack, hold_s: float) -> AsyncIterator[No
                         return
 
         await asyncio.wait_for(take_all(), 30)
-        yield
-        await asyncio.sleep(hold_s)
+        async with lasting(hold_s):
+            yield
+
+
+@asynccontextmanager
+async def lasting(seconds: float) -> AsyncIterator[None]:
+    """Take at least that long."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    yield
+    await asyncio.sleep(until - clock())
 
 
 @asynccontextmanager

@@ -68,6 +68,7 @@ async def assert_nothing_lost(stack: ChaosStack, visitors: Visitors, before: Sto
     async with stack.database() as db:
         rows = await list_clicks(db)
         assert len(set(rows)) == len(rows)
+        assert visitors.slugs.items() <= (await _list_slugs(db)).items()
         await assert_rollups_agree(db)
     await assert_all_is_well(stack)
 
@@ -76,6 +77,15 @@ async def list_clicks(db: Connection) -> list[UUID]:
     """Give the ids of every click."""
     rows = await db.fetch("SELECT id FROM clicks")
     return [UUID(str(row["id"])) for row in rows]
+
+
+async def _list_slugs(db: Connection) -> dict[UUID, str]:
+    """Give for each click the slug of its link."""
+    rows = await db.fetch(
+        "SELECT clicks.id, slug FROM clicks"
+        " JOIN links ON links.tenant_id = clicks.tenant_id AND links.id = clicks.link_id"
+    )
+    return {UUID(str(row["id"])): row["slug"] for row in rows}
 
 
 async def assert_rollups_agree(db: Connection) -> None:

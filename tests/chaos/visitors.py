@@ -38,6 +38,8 @@ class Visitors:
         self._last_redirect_s = time.monotonic()
         self.clicks: list[UUID] = []
         """Click ids of the redirects that came back."""
+        self.slugs: dict[UUID, str] = {}
+        """Which link each of them followed."""
         self.refusals: Counter[str] = Counter()
         """Answers that were no redirect: status and sentence."""
         self.broken = 0
@@ -91,7 +93,7 @@ class Visitors:
                     number += 1
                     writer.write(self._requests[number % len(self._requests)])
                     async with asyncio.timeout(ANSWER_S):
-                        await self._hear(reader)
+                        await self._hear(reader, SLUGS[number % len(SLUGS)])
                     await asyncio.sleep(self._pause_s)
             except TimeoutError:
                 self.unanswered += 1
@@ -100,7 +102,7 @@ class Visitors:
             finally:
                 writer.transport.abort()
 
-    async def _hear(self, reader: asyncio.StreamReader) -> None:
+    async def _hear(self, reader: asyncio.StreamReader, slug: str) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status, *lines = head.split("\r\n")
         fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -109,6 +111,7 @@ class Visitors:
             self.refusals[f"{status.split()[1]} {body.decode().strip()}"] += 1
             return
         self.clicks.append(UUID(fields["location"].partition("?")[0].rpartition("/")[2]))
+        self.slugs[self.clicks[-1]] = slug
         now_s = time.monotonic()
         self.longest_gap_s = max(self.longest_gap_s, now_s - self._last_redirect_s)
         self._last_redirect_s = now_s

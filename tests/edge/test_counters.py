@@ -34,4 +34,5 @@ class TestCounters:
             "PREFETCH": 10,
             "CUT_SHORT": 11,
             "CACHE_MISSES": 12,
+            "LOST": 13,
         }

@@ -1,11 +1,7 @@
+"""What a journal keeps, in which pieces, and when it lets go of them."""
+
 from __future__ import annotations
 
-import contextlib
-import signal
-import subprocess
-import sys
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,13 +10,12 @@ from hypothesis import strategies as st
 
 from edge.contract.events import encode_event
 from edge.counters import Counter
-from edge.journal import CHUNK_BYTES, Journal, JournalFullError
+from edge.journal import CHUNK_BYTES, JournalFullError
 from edge.segment import SEGMENT_HEADER
 from tests.edge.factories import make_click
 from tests.edge.journals import (
     KIB,
     MIB,
-    Room,
     adopt,
     create,
     list_chunks,
@@ -30,10 +25,9 @@ from tests.edge.journals import (
     readopt,
     ship_all,
 )
-from tests.support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class TestRoundTrip:
@@ -255,140 +249,6 @@ class TestLanding:
         assert journal.oldest_event_id() == b""
 
 
-class TestBudget:
-    def test_a_budget_that_is_used_up_is_told_and_recovers_after_landing(self, tmp_path: Path) -> None:
-        room = Room(2)
-        journal = create(tmp_path, segment_bytes=16 * KIB, room=room)
-        written = 0
-        with pytest.raises(JournalFullError, match="budget"):  # noqa: PT012  the loop is what fills it
-            while True:
-                journal.append(payload(written, 500))
-                written += 1
-        assert written > 50
-        with pytest.raises(JournalFullError):
-            journal.append(payload(written, 500))
-        assert list_events(journal) == [payload(number, 500) for number in range(written)]
-        ship_all(journal)
-        journal.mark_landed(journal.in_flight[-1].sequence)
-        room.segments = 1
-        journal.append(payload(written, 500))
-        journal.cut()
-        assert list_events(journal) == [payload(written, 500)]
-
-    def test_a_full_segment_that_has_landed_makes_room_for_the_next(self, tmp_path: Path) -> None:
-        """Otherwise a budget of one segment, or of one for each worker, is used up for ever."""
-
-        class OneSegment(Room):
-            def allows(self, _more_bytes: int) -> bool:
-                return not list(tmp_path.glob("*/*.seg"))
-
-        journal = create(tmp_path, segment_bytes=16 * KIB, room=OneSegment())
-        with pytest.raises(JournalFullError):  # noqa: PT012  the loop is what fills it
-            while True:
-                journal.append(payload(0, 500))
-        ship_all(journal)
-        journal.mark_landed(journal.in_flight[-1].sequence)
-        last = journal._sequence
-        journal.append(payload(1, 500))
-        journal.cut()
-        assert [(cut.sequence, cut.events) for cut in journal.unshipped] == [(last, 1)]
-        assert list_events(readopt(journal)) == [payload(1, 500)]
-
-    def test_no_room_at_the_start_is_told_at_the_first_append(self, tmp_path: Path) -> None:
-        room = Room(0)
-        journal = create(tmp_path, room=room)
-        with pytest.raises(JournalFullError):
-            journal.append(b"x")
-        assert not journal.has_uncut_events
-        assert not journal.cut()
-        room.segments = 1
-        journal.append(b"x")
-        journal.cut()
-        assert list_events(journal) == [b"x"]
-
-    def test_a_full_disk_refuses_and_kills_nobody(self, small_disk: Path) -> None:
-        room = Room()
-        journal = create(small_disk, segment_bytes=MIB, room=room)
-        with pytest.raises(JournalFullError, match="No space left"):  # noqa: PT012  the loop is what fills it
-            for number in range(100_000):
-                journal.append(payload(number, 1000))
-        assert room.segments == 0
-        written = len(list_events(journal))
-        assert written > 1000
-        for number in range(10):  # what is mapped is reserved: it can be written on a full disk
-            journal.counters.values[number] += 1
-        _fill(small_disk / "filler")
-        with pytest.raises(JournalFullError):
-            create(small_disk)
-        (small_disk / "filler").unlink()
-        assert [path.name for path in small_disk.iterdir()] == [journal.journal_id]
-        adopted = readopt(journal)
-        assert len(list_events(adopted)) == written
-        adopted.close()
-
-
-def _fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(KIB))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    with mount_small_disk(tmp_path) as folder:
-        yield folder
-
-
-@contextlib.contextmanager
-def mount_small_disk(folder: Path) -> Iterator[Path]:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root may mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-class TestOwners:
-    def test_the_journal_of_a_living_owner_is_left_alone(self, tmp_path: Path) -> None:
-        journal = create(tmp_path)
-        assert Journal.adopt(journal.folder) is None
-        journal.close()
-        assert Journal.adopt(journal.folder) is not None
-
-    def test_of_two_processes_one_adopts(self, tmp_path: Path) -> None:
-        for _ in range(5):
-            journal = create(tmp_path)
-            journal.append(payload(1))
-            journal.close()
-            children = [_spawn(_ADOPT, str(journal.folder)) for _ in range(2)]
-            for child in children:
-                _tell(child, "go")
-            said = sorted(_hear(child) for child in children)
-            assert said == ["adopted 1", "alive"]
-            for child in children:
-                _tell(child, "end")
-                assert child.wait(10) == 0
-
-    async def test_every_event_of_a_killed_process_is_there(self, tmp_path: Path) -> None:
-        for round_ in range(5):
-            folder = tmp_path / uuid.uuid4().hex
-            child = _spawn(_APPEND, str(folder))
-            log = folder.with_suffix(".log")
-            await eventually(lambda log=log: log.exists() and log.stat().st_size > 3000 * (round_ + 1))  # type: ignore[misc]  # noqa: B023  bound at once
-            child.send_signal(signal.SIGKILL)
-            child.wait(10)
-            *printed, _torn = log.read_bytes().split(b"\n")
-            adopted = adopt(folder)
-            found = list_events(adopted)
-            assert found[: len(printed)] == [line + b"." * 300 for line in printed]
-            assert len(found) <= len(printed) + 2
-            adopted.close()
-
-
 class TestSync:
     def test_segments_are_synced_while_others_land(self, tmp_path: Path) -> None:
         journal = create(tmp_path, segment_bytes=16 * KIB)
@@ -408,56 +268,3 @@ class TestSync:
         (journal.folder / "00000001.seg").symlink_to("00000001.seg")
         with pytest.raises(OSError, match="symbolic links"):
             journal.sync()
-
-
-_ADOPT = """
-import sys
-from pathlib import Path
-from edge.journal import Journal
-input()
-journal = Journal.adopt(Path(sys.argv[1]))
-print("alive" if journal is None else f"adopted {len(journal.unshipped)}", flush=True)
-input()
-"""
-
-_APPEND = """
-import os, sys
-from pathlib import Path
-from edge.journal import Journal
-
-class Room:
-    def allows(self, more_bytes):
-        return True
-
-folder = Path(sys.argv[1])
-log = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT)
-journal = Journal.create(folder, segment_bytes=64 << 10, room=Room())
-number = 0
-while True:
-    number += 1
-    journal.append(b"%d" % number + b"." * 300)
-    os.write(log, b"%d\\n" % number)
-    if number % 50 == 0:
-        journal.cut()
-"""
-
-
-def _spawn(program: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-
-
-def _tell(child: subprocess.Popen[str], word: str) -> None:
-    assert child.stdin is not None
-    child.stdin.write(word + "\n")
-    child.stdin.flush()
-
-
-def _hear(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()

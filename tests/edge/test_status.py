@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from edge import worker as worker_module
+from edge.counters import Counter
 from edge.settings import Settings, snapshot_path
 from edge.snapshot import SnapshotWriter
 from edge.status import Health
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from redis.asyncio import Redis
+
+    from tests.conftest import TestServer
 
 
 @pytest.fixture
@@ -71,6 +74,46 @@ class TestHealth:
         health = await read_health(worker)
         assert health.snapshot_age_s is None
         assert not any("snapshot" in problem for problem in health.problems)
+
+    async def test_it_tells_a_full_redis_from_one_that_is_away(
+        self, worker: Worker, redis: Redis, valkey_server: TestServer
+    ) -> None:
+        await publish(redis, make_link())
+        await declare_ready(redis)
+
+        async def says(words: str) -> bool:
+            # What is journaled has to be shipped, so that the full Redis is asked to write.
+            assert worker.answer(make_request("/summer")) or await ask(worker, "/summer")
+            return any(words in problem for problem in (await read_health(worker)).problems)
+
+        async def is_well() -> bool:
+            return not (await read_health(worker)).problems
+
+        await eventually(is_well)
+        await redis.config_set("maxmemory", 1)
+        try:
+            await eventually(lambda: says("Redis is out of memory and takes no clicks"))
+            assert not await says("does not answer")
+        finally:
+            await redis.config_set("maxmemory", 0)
+        await eventually(is_well)
+        valkey_server.kill()
+        await eventually(lambda: says("Redis does not answer"))
+        valkey_server.start()
+
+    async def test_it_says_that_the_journal_has_no_room(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "no room" not in str((await read_health(worker)).problems)
+        monkeypatch.setattr(worker._status._spool, "budget_bytes", 0)
+        assert not worker._status._spool.allows(1)
+        assert "Clicks cannot be recorded" in str((await read_health(worker)).problems)
+
+    async def test_what_a_damaged_journal_lost_is_no_lag(self, worker: Worker) -> None:
+        values = worker._journal.counters.values
+        values[Counter.JOURNALED], values[Counter.LANDED], values[Counter.LOST] = 10, 5, 3
+        events = (await read_health(worker)).events
+        assert (events.lag_events, events.lost) == (2, 3)
 
     async def test_nothing_else_lies_below_the_prefix(self, worker: Worker) -> None:
         assert (await ask(worker, "/_/health/live")) == (200, b'{"live":true}')

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from edge import worker as worker_module
 from edge.contract.redis_keys import events
 from edge.settings import Settings
-from edge.worker import Worker, _keep_running, end_tasks
+from edge.worker import Worker, _keep_running, _new_id, end_tasks
 from tests.edge.factories import declare_ready, make_link, make_request, publish
 from tests.support import eventually
 
@@ -62,6 +63,16 @@ class TestTasks:
         await asyncio.wait_for(end_tasks([task]), 10)
         assert task.cancelled()
         await end_tasks([])
+
+
+class TestIds:
+    def test_they_follow_a_clock_that_goes_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        true_ns = time.time_ns()
+        for offset_ns in (0, 86_400 * 10**9, 0):
+            monkeypatch.setattr(time, "time_ns", lambda offset_ns=offset_ns: true_ns + offset_ns)
+            ids = {_new_id() for _ in range(1000)}
+            assert len(ids) == 1000
+            assert {new.int >> 80 for new in ids} == {(true_ns + offset_ns) // 10**6}
 
 
 class TestWaitingForTheDisk:
