@@ -1,4 +1,4 @@
-"""The command line: `./switchyard <command>`."""
+"""The command line: `./switchyard <command>`. The top of the house: nothing imports it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NoReturn, TypeAlias
 import typer
 
 from deploy.process import StartFailed
+from loadtests.cli import bench, load
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -29,8 +30,6 @@ app = typer.Typer(
     {_EXIT_CODES}
     """,
 )
-bench = typer.Typer(no_args_is_help=True, help="Measure how fast it is on this machine.")
-app.add_typer(bench, name="bench")
 
 DataDir = Annotated[
     Path,
@@ -280,133 +279,8 @@ def doctor(
     sys.exit(0 if report.ok else 1)
 
 
-_REPORT = CHECKOUT / "loadtests" / "REPORT.md"
-ReportFile = Annotated[
-    Path,
-    typer.Option(
-        "--report",
-        metavar="FILE",
-        help="Markdown to write.",
-        show_default="loadtests/REPORT.md",
-        resolve_path=True,
-    ),
-]
-
-
-@bench.command("edge")
-def bench_edge(
-    *,
-    seconds: Annotated[int, typer.Option(min=1, help="Length of one timed run.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every server takes its turn.")] = 3,
-    connections: Annotated[int, typer.Option(min=1, help="Connections that stay open.")] = 64,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure the edge against a constant 302 on the same server, and against nginx if installed.
-
-    Prints requests per second, p50, p99 and p99.9 and the ratios, and how long a change of a
-    link takes to reach the edge. Runs a stack of its own.
-
-    For example:
-
-        ./switchyard bench edge --seconds 10 --rounds 5
-    """
-    from loadtests.bench_edge import run
-
-    run(seconds=seconds, rounds=rounds, connections=connections, report=report)
-
-
-@bench.command("cache")
-def bench_cache(
-    *,
-    links: Annotated[int, typer.Option(min=1, help="Links in memory.")] = 1_000_000,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure what a link takes of an edge worker's memory, and what it costs to find one.
-
-    For example:
-
-        ./switchyard bench cache --links 100000
-    """
-    from loadtests.bench_cache import run
-
-    run(links=links, report=report)
-
-
-@bench.command("flusher")
-def bench_flusher(
-    *,
-    events: Annotated[int, typer.Option(min=1000, help="Events in the stream.")] = 1_000_000,
-    report: ReportFile = _REPORT,
-) -> None:
-    """Measure how fast a flusher works off a backlog, and how much memory it takes for it.
-
-    For example:
-
-        ./switchyard bench flusher --events 200000
-    """
-    from loadtests.bench_flusher import run
-
-    run(events=events, report=report)
-
-
-@app.command()
-def load(  # noqa: PLR0913  the options of the command
-    *,
-    scenario: Annotated[str, typer.Option(help="visitors, marketers, or both.")] = "both",
-    users: Annotated[int, typer.Option(min=1, help="Users at work at the same time.")] = 50,
-    seconds: Annotated[int, typer.Option(min=1, help="How long they are at work.")] = 30,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            metavar="FOLDER",
-            help="Use the stack that runs on this folder.",
-            show_default="a stack of its own",
-            resolve_path=True,
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write Locust's report.", resolve_path=True)
-    ] = None,
-    max_failures: Annotated[int, typer.Option(min=0, help="Failed requests that are allowed.")] = 0,
-    p99_ms: Annotated[
-        float | None, typer.Option("--p99-ms", min=0, help="Longest p99 of redirects that is allowed.")
-    ] = None,
-    api_p99_ms: Annotated[
-        float | None, typer.Option("--api-p99-ms", min=0, help="Longest p99 of the API that is allowed.")
-    ] = None,
-    min_rps: Annotated[
-        float | None, typer.Option(min=0, help="Requests per second that must be reached, all together.")
-    ] = None,
-    ceiling: Annotated[
-        bool,
-        typer.Option("--ceiling", help="Measure Locust itself instead, against a server that does nothing."),
-    ] = False,
-) -> None:
-    """Let Locust's users work on a stack, and judge the run by limits.
-
-    Visitors follow links, marketers manage them over the API. In the end the clicks that landed
-    are compared with the redirects that were received, link by link. Exit code 1, and a sentence
-    for each, when limits were missed.
-
-    For example:
-
-        ./switchyard load --users 50 --seconds 30 --p99-ms 50 --min-rps 200 --html report.html
-
-        ./switchyard load --scenario visitors --data-dir /srv/switchyard
-    """
-    from loadtests.journeys import ceiling as locust_ceiling
-    from loadtests.journeys.limits import Limits
-    from loadtests.journeys.run import read_scenario, run
-
-    if ceiling:
-        locust_ceiling.run(users=users, seconds=seconds, report=_REPORT)
-        return
-    limits = Limits(max_failures=max_failures, p99_ms=p99_ms, api_p99_ms=api_p99_ms, min_rps=min_rps)
-    kept = run(
-        read_scenario(scenario), users=users, seconds=seconds, limits=limits, data_dir=data_dir, html=html
-    )
-    sys.exit(0 if kept else 1)
+app.add_typer(bench, name="bench")
+app.command()(load)
 
 
 def main() -> NoReturn:
