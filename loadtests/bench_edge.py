@@ -13,7 +13,7 @@ import contextlib
 import socket
 import sys
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,13 +45,17 @@ from loadtests.reference_servers import (
 from loadtests.report import publish
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from loadtests.load_client import LoadResult
 
 LINK_COUNTS: Final = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 CONNECTION_COUNTS: Final = (1, 10, 64, 100, 300, 1000)
-QUICK_LINKS, QUICK_CONNECTIONS = 100, 64
+QUICK_LINK_COUNTS: Final = (1, 100)
+QUICK_CONNECTION_COUNTS: Final = (1, 64)
+SCALE_ROUNDS: Final = 3
+"""The most rounds for each number of links and connections: there are many of these."""
 PUBLICATIONS: Final = 20
 
 
@@ -84,43 +88,26 @@ def run(plan: Plan, report: Path) -> None:
 
 def _measure(ready: Ready, plan: Plan) -> EdgeResults:
     link = make_link(ready)
-    path = f"/{link['slug']}{QUERY}"
-    wire = Target(ready.edge_url + path, ready.processes["edge-1"])
-    with contextlib.ExitStack() as running:
-        targets = {
-            WIRE: wire,
-            WIRE_BARE: msgspec.structs.replace(wire, is_bare=True),
-            GRANIAN: running.enter_context(running_granian_edge(ready.redis_url)),
-            NGINX_LUA: running.enter_context(running_nginx_lua(ready.redis_url, link)),
-            CONSTANT: running.enter_context(running_constant_server()),
-            NGINX: running.enter_context(running_nginx()),
-        }
-        servers = {
-            name: msgspec.structs.replace(one, url=f"http://{urlsplit(one.url).netloc}{path}")
-            for name, one in targets.items()
-            if one is not None
-        }
-        if NGINX in servers:
-            servers[NGINX_BARE] = msgspec.structs.replace(servers[NGINX], is_bare=True)
+    wire = Target(f"{ready.edge_url}/{link['slug']}{QUERY}", ready.processes["edge-1"])
+    with _running_servers(ready, link, wire) as servers:
         rounds = [_run_round(number, servers, ready, plan) for number in range(1, plan.rounds + 1)]
         half_rate = median(one[WIRE].per_second for one in rounds) / 2
         at_half_rate = _run_at_rate(servers, ready, plan, half_rate)
-    cost_us = measure_cost(ready, wire, rate=half_rate, seconds=plan.seconds, connections=plan.connections)
-    whole_path = measure_whole_path(ready, wire, seconds=plan.seconds, connections=plan.connections)
-    scale = ScaleRun(plan.seconds, min(plan.rounds, 3), plan.connections, ready.processes["flusher"])
+    seconds, connections = plan.seconds, plan.connections
+    cost_us = measure_cost(ready, wire, rate=half_rate, seconds=seconds, connections=connections)
+    whole_path = measure_whole_path(ready, wire, seconds=seconds, connections=connections)
+    scale = ScaleRun(seconds, min(plan.rounds, SCALE_ROUNDS), connections, ready.processes["flusher"])
     by_connections = measure_by_connections(
-        wire, scale, [one for one in CONNECTION_COUNTS if not plan.quick or one <= QUICK_CONNECTIONS]
+        wire, scale, QUICK_CONNECTION_COUNTS if plan.quick else CONNECTION_COUNTS
     )
-    by_links, miss_us = measure_by_links(
-        ready, wire, scale, [one for one in LINK_COUNTS if not plan.quick or one <= QUICK_LINKS]
-    )
+    by_links, miss_us = measure_by_links(ready, wire, scale, QUICK_LINK_COUNTS if plan.quick else LINK_COUNTS)
     request_bytes, answer_bytes = _measure_exchange(wire.url)
     publication_ms = measure_publication(ready, link, changes=PUBLICATIONS)
     counted = await_landed(ready.edge_url)
     return EdgeResults(
         environment=read_environment(),
         command=plan.command,
-        connections=plan.connections,
+        connections=connections,
         load_generator=load_generator(),
         rounds=rounds,
         half_rate=half_rate,
@@ -136,6 +123,28 @@ def _measure(ready: Ready, plan: Plan) -> EdgeResults:
         redirects_served=counted["served"],
         clicks_landed=counted["landed"],
     )
+
+
+@contextlib.contextmanager
+def _running_servers(ready: Ready, link: dict[str, Any], wire: Target) -> Iterator[dict[str, Target]]:
+    """Run what the edge is compared with; give every server by name, all with the same path."""
+    with contextlib.ExitStack() as running:
+        found = {
+            WIRE: wire,
+            GRANIAN: running.enter_context(running_granian_edge(ready.redis_url)),
+            NGINX_LUA: running.enter_context(running_nginx_lua(ready.redis_url, link)),
+            CONSTANT: running.enter_context(running_constant_server()),
+            NGINX: running.enter_context(running_nginx()),
+        }
+        servers = {
+            name: msgspec.structs.replace(one, url=f"http://{urlsplit(one.url).netloc}/{link['slug']}{QUERY}")
+            for name, one in found.items()
+            if one is not None
+        }
+        for name, bare in ((WIRE, WIRE_BARE), (NGINX, NGINX_BARE)):
+            if name in servers:
+                servers[bare] = msgspec.structs.replace(servers[name], is_bare=True)
+        yield servers
 
 
 def _run_round(number: int, servers: dict[str, Target], ready: Ready, plan: Plan) -> dict[str, LoadResult]:

@@ -104,13 +104,18 @@ class _Run:
         self.address = parts.hostname or "127.0.0.1", parts.port or 80
         self.requests = (b"GET %s%s" % (path.encode(), rest) for path in cycle(paths))
         self.rate = load.rate
-        self.started = time.perf_counter()
-        self.counts_from = self.started + load.warmup_s
-        self.ends = self.counts_from + load.seconds
+        self._warmup_s, self._seconds = load.warmup_s, load.seconds
+        self.started = self.counts_from = self.ends = 0.0
         self.latencies_s = array("d")
         self.sent_late_s = array("d")
         self.statuses: dict[bytes, int] = {}
         self.lost = 0
+
+    def begin(self) -> None:
+        """Let the time begin, once all is ready."""
+        self.started = time.perf_counter()
+        self.counts_from = self.started + self._warmup_s
+        self.ends = self.counts_from + self._seconds
 
     def counts(self, due: float, now: float) -> bool:
         """Tell whether an answer is part of the result: open loops count what was due, and when."""
@@ -195,6 +200,7 @@ def run_load(load: Load) -> LoadResult:
             poller.register(number, select.EPOLLIN)
         gc.collect()
         gc.disable()
+        run.begin()
         try:
             (_ask_at_rate if load.rate else _ask_again_and_again)(run, poller, connections)
         finally:

@@ -43,9 +43,9 @@ def _render_rates(results: EdgeResults, plots: Path) -> str:
         (
             f"Server on one core, load ({results.load_generator}) and Redis on the rest;"
             f" {results.connections} connections, closed loop, {len(rounds)} rounds in turns, medians."
-            f" Requests carry a browser's headers ({headers}; {results.request_bytes} bytes in all), bare ones"
-            " only Host. CPU: processor time of the server per request, user and system. The flusher waits"
-            " during timed runs; clicks land between them.\n"
+            f" Requests carry a browser's headers ({headers}; {results.request_bytes} bytes in all), bare"
+            " ones only Host. CPU: processor time of the server per request, user and system. The flusher"
+            " waits during timed runs; clicks land between them.\n"
         ),
         "| server | requests/s | p50 ms | p99 ms | p99.9 ms | CPU µs | wire/this | by CPU | granian/this |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
