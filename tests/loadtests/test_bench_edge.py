@@ -22,9 +22,9 @@ def test_everything_is_measured_and_every_click_lands(tmp_path: Path) -> None:
         pytest.skip("this test starts ./switchyard, which uses the libraries that ./switchyard test installs")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHYARD_")}
     report = tmp_path / "REPORT.md"
+    options = f"--quick --seconds 1 --rounds 1 --connections 8 --report {report}"
     done = subprocess.run(
-        [str(CHECKOUT / "switchyard"), "bench", "edge", "--quick", "--seconds", "1", "--rounds", "1"]
-        + ["--connections", "8", "--report", str(report)],
+        [str(CHECKOUT / "switchyard"), "bench", "edge", *options.split()],
         env=kept | {"SWITCHYARD_VENV": sys.prefix},
         capture_output=True,
         text=True,
