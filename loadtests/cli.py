@@ -54,7 +54,7 @@ def bench_edge(
     Prints requests per second, processor time per request, p50, p99 and p99.9, and the ratios;
     latencies at half of the top rate; the cost with up to 1,000,000 links and 1,000 connections; the
     cost per click of every part; and how long a change of a link takes to reach the edge. Runs a
-    stack of its own, for some ten minutes.
+    stack of its own, for ten minutes or more.
 
     For example:
 
