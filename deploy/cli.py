@@ -1,4 +1,4 @@
-"""The command line: `./switchyard <command>`."""
+"""The command line: `./switchyard <command>`. The top of the house: nothing imports it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from deploy import cli_measure, cli_roles
+from deploy import cli_roles
 from deploy.cli_options import CHECKOUT, DEFAULT_DATA_DIR, DataDir, EdgeServer, say
 from deploy.process import StartFailed
 from deploy.stack_environment import find_environment
+from loadtests.cli import bench, load
 
 _EXIT_CODES = "Exit codes: 0 all is well, 1 something failed while running, 2 it could not start."
 
@@ -218,8 +219,8 @@ def doctor(
     sys.exit(0 if report.ok else 1)
 
 
-app.command()(cli_measure.load)
-app.add_typer(cli_measure.bench, name="bench")
+app.add_typer(bench, name="bench")
+app.command()(load)
 
 
 def main() -> NoReturn:

@@ -12,16 +12,15 @@ import os
 import random
 import sys
 import time
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant, encode_link
+from edge.contract.link_record import encode_link
 from edge.link_cache import COMPILED_LINKS, LinkCache
-from loadtests.environment import Environment, read_environment
-from loadtests.report import render_report
+from loadtests.environment import read_environment
+from loadtests.link_records import draw_by_popularity, make_record
+from loadtests.measurements import CacheResults, CacheSize
+from loadtests.report import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,32 +30,6 @@ WARM_UPS: Final = 500_000
 """Enough for the compiled links to have settled."""
 ROUNDS: Final = 5
 NEW_LINKS: Final = 20_000
-RESULTS: Final = Path(__file__).with_name("results")
-
-
-class SizeResult(msgspec.Struct, frozen=True):
-    """Costs with so many links. Nanoseconds per call, the fastest of some rounds; a share of look-ups."""
-
-    links: int
-    single_ns: float
-    zipf_ns: float
-    zipf_compiled: float
-    unknown_ns: float
-    evict_ns: float
-
-
-class CacheResults(msgspec.Struct, frozen=True):
-    """Raw results of one call. `*_bytes`: resident memory per link; `record_bytes`: encoded, in Redis."""
-
-    environment: Environment
-    command: str
-    links: int
-    record_bytes: float
-    cold_bytes: float
-    churned_bytes: float
-    compiled_bytes: float
-    compiled_links: int
-    sizes: list[SizeResult]
 
 
 def run(*, links: int, report: Path) -> None:
@@ -81,23 +54,7 @@ def run(*, links: int, report: Path) -> None:
         compiled_links=COMPILED_LINKS,
         sizes=measured,
     )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cache.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    report.write_text(render_report(RESULTS))
-    sys.stdout.write(f"\n{report.read_text()}\n")
-
-
-def make_record(number: int, chance: random.Random) -> LinkRecord:
-    """Make an A/B link with two destinations of some 55 characters each."""
-    slug = f"s{number:07d}"
-    variants = tuple(
-        Variant(
-            chance.randbytes(16), label, f"https://shop.example/offers/{slug}/{label}?utm_source=mail", weight
-        )
-        for label, weight in (("calm", 70), ("loud", 30))
-    )
-    ids = chance.randbytes(16), chance.randbytes(16)
-    return LinkRecord(*ids, slug, 1, LinkState.ACTIVE, variants, {}, None, None, Stickiness.COOKIE, True)
+    publish("cache", results, report)
 
 
 def _fill(links: int, chance: random.Random) -> LinkCache:
@@ -125,17 +82,16 @@ def _measure_memory(links: int, chance: random.Random) -> tuple[float, float, fl
     return record_bytes, (cold - before) / links, (churned - before) / links, (hot - cold) / compiled
 
 
-def _measure_size(links: int, chance: random.Random) -> SizeResult:
+def _measure_size(links: int, chance: random.Random) -> CacheSize:
     cache = _fill(links, chance)
     slugs = cache.list_slugs()
     chance.shuffle(slugs)
-    weights = list(accumulate(1 / rank for rank in range(1, links + 1)))
-    for slug in chance.choices(slugs, cum_weights=weights, k=WARM_UPS):
+    for slug in draw_by_popularity(slugs, WARM_UPS, chance):
         cache.get(slug)
-    mixes = [chance.choices(slugs, cum_weights=weights, k=LOOK_UPS) for _ in range(ROUNDS)]
+    mixes = [draw_by_popularity(slugs, LOOK_UPS, chance) for _ in range(ROUNDS)]
     compiled = cache._compiled  # noqa: SLF001  to tell look-ups that compile from those that do not
     compiled_share = sum(slug in compiled for slug in mixes[0]) / LOOK_UPS
-    return SizeResult(
+    return CacheSize(
         links=links,
         single_ns=_time(cache.get, [slugs[:1] * LOOK_UPS] * ROUNDS),
         zipf_ns=_time(cache.get, mixes),

@@ -1,266 +1,198 @@
-"""`./switchyard bench edge`: our edge on both of its servers, a constant 302, and nginx, in turns.
+"""`./switchyard bench edge`: our edge on both of its servers, nginx with the same work in Lua, and limits.
 
 Every round gives each server its turn on the same core, so a machine whose speed drifts changes
 all of them alike; what counts are the ratios, as medians over the rounds. Nothing is switched off
-for the edge: geo, stickiness, query forwarding, prefetch marks, metrics, journal and shipping to
-Redis are on. Only the flusher waits until the timed runs are over, because the load needs the other
-core; then every redirect that was served must become a row in Postgres.
+for the edge: geo, stickiness, query forwarding, macros, prefetch marks, metrics, journal and shipping
+to Redis are on. Only the flusher waits while a timed run lasts, because the load needs the other
+core; after it, every redirect that was served must become a row in Postgres.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import os
-import shutil
-import subprocess
+import socket
 import sys
-import tempfile
-import time
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from deploy.process import choose_port
-from loadtests.bench_stack import (
-    CHECKOUT,
-    SERVER_CORES,
-    apply_load,
-    apply_rate,
-    load_generator,
-    paused,
-    pin,
-    read_cpu_seconds,
-    running_stack,
-    start_pinned,
-    stop,
+from deploy.data_folder import Ready
+from loadtests.bench_stack import SERVER_CORES, await_landed, paused, pin, running_stack
+from loadtests.edge_cost import measure_cost, measure_whole_path
+from loadtests.edge_scale import ScaleRun, measure_by_connections, measure_by_links
+from loadtests.environment import read_environment
+from loadtests.load_client import REQUEST_HEADERS
+from loadtests.load_generators import Target, apply_load, apply_rate, load_generator
+from loadtests.managed_link import QUERY, make_link, measure_publication
+from loadtests.measurements import (
+    CONSTANT,
+    GRANIAN,
+    NGINX,
+    NGINX_BARE,
+    NGINX_LUA,
+    WIRE,
+    WIRE_BARE,
+    EdgeResults,
 )
-from loadtests.environment import Environment, read_environment
-from loadtests.load_client import LoadResult
-from loadtests.report import render_report
+from loadtests.reference_servers import (
+    running_constant_server,
+    running_granian_edge,
+    running_nginx,
+    running_nginx_lua,
+)
+from loadtests.report import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from loadtests.load_client import LoadResult
+
+LINK_COUNTS: Final = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
+CONNECTION_COUNTS: Final = (1, 10, 64, 100, 300, 1000)
+QUICK_LINK_COUNTS: Final = (1, 100)
+QUICK_CONNECTION_COUNTS: Final = (1, 64)
+SCALE_ROUNDS: Final = 3
+"""The most rounds for each number of links and connections: there are many of these."""
 PUBLICATIONS: Final = 20
-CONNECTIONS_AT_RATE: Final = 64
-LANDING_S: Final = 120.0
-RESULTS: Final = Path(__file__).with_name("results")
-
-WIRE, GRANIAN, CONSTANT, NGINX = "edge, wire", "edge, granian", "constant 302, granian", "nginx return 302"
-PARTS: Final = ("edge-1", "valkey", "flusher", "postgres")
 
 
-class EdgeResults(msgspec.Struct, frozen=True):
-    """Raw results of one call. `rounds`: a LoadResult for each server, round by round.
+class Plan(msgspec.Struct, frozen=True):
+    """How much is measured. `quick`: few links and connections, which shows that all of it works."""
 
-    `half_rate`: open loop at half of the top rate. `cost_us`: processor time of each part per
-    landed click, in microseconds, at that rate with the flusher at work.
-    """
-
-    environment: Environment
-    command: str
+    seconds: int
+    rounds: int
     connections: int
-    load_generator: str
-    rounds: list[dict[str, LoadResult]]
-    half_rate: LoadResult
-    cost_us: dict[str, float]
-    publication_ms: list[float]
-    redirects_served: int
-    clicks_landed: int
+    quick: bool
 
-
-def run(*, seconds: int, rounds: int, connections: int, report: Path) -> None:
-    """Measure, print, and render the report. Raises RuntimeError when a server does not start."""
-    with contextlib.ExitStack() as running:
-        ready = json.loads(running.enter_context(running_stack(edge_server="wire")).read_text())
-        pin(ready["processes"]["edge-1"], SERVER_CORES)
-        slug = urlsplit(ready["demo_link"]).path + "?utm_source=bench&n=1"
-        servers = {
-            WIRE: ready["edge_url"] + slug,
-            GRANIAN: running.enter_context(_granian_edge(ready)) + slug,
-            CONSTANT: running.enter_context(_constant_server()),
-        }
-        if nginx_url := running.enter_context(_nginx()):
-            servers[NGINX] = nginx_url
-        with paused(ready["processes"]["flusher"]):
-            measured = [
-                _run_round(number, servers, seconds=seconds, connections=connections)
-                for number in range(1, rounds + 1)
-            ]
-        _await_landed(ready["edge_url"])
-        half_rate = median(one[WIRE].per_second for one in measured) / 2
-        with paused(ready["processes"]["flusher"]):
-            at_half_rate = apply_rate(servers[WIRE], rate=half_rate, seconds=seconds, connections=connections)
-        _await_landed(ready["edge_url"])
-        cost_us = _measure_cost(ready, servers[WIRE], rate=half_rate, seconds=seconds)
-        counted = _await_landed(ready["edge_url"])
-        results = EdgeResults(
-            environment=read_environment(),
-            command=f"./switchyard bench edge --seconds {seconds} --rounds {rounds}"
-            f" --connections {connections}",
-            connections=connections,
-            load_generator=load_generator(),
-            rounds=measured,
-            half_rate=at_half_rate,
-            cost_us=cost_us,
-            publication_ms=_measure_publication(ready),
-            redirects_served=counted["served"],
-            clicks_landed=counted["landed"],
+    @property
+    def command(self) -> str:
+        """Give the command that measures this."""
+        quick = " --quick" if self.quick else ""
+        return (
+            f"./switchyard bench edge --seconds {self.seconds} --rounds {self.rounds}"
+            f" --connections {self.connections}{quick}"
         )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "edge.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    report.write_text(render_report(RESULTS))
-    _say(f"\n{report.read_text()}")
 
 
-def _run_round(
-    number: int, servers: dict[str, str], *, seconds: int, connections: int
-) -> dict[str, LoadResult]:
+def run(plan: Plan, report: Path) -> None:
+    """Measure, print, and render the report. Raises RuntimeError when a server does not start."""
+    with running_stack(edge_server="wire") as ready_file:
+        ready = msgspec.json.decode(ready_file.read_bytes(), type=Ready)
+        pin(ready.processes["edge-1"], SERVER_CORES)
+        results = _measure(ready, plan)
+    publish("edge", results, report)
+
+
+def _measure(ready: Ready, plan: Plan) -> EdgeResults:
+    link = make_link(ready)
+    wire = Target(f"{ready.edge_url}/{link['slug']}{QUERY}", ready.processes["edge-1"])
+    with _running_servers(ready, link, wire) as servers:
+        rounds = [_run_round(number, servers, ready, plan) for number in range(1, plan.rounds + 1)]
+        half_rate = median(one[WIRE].per_second for one in rounds) / 2
+        at_half_rate = _run_at_rate(servers, ready, plan, half_rate)
+    seconds, connections = plan.seconds, plan.connections
+    cost_us = measure_cost(ready, wire, rate=half_rate, seconds=seconds, connections=connections)
+    whole_path = measure_whole_path(ready, wire, seconds=seconds, connections=connections)
+    scale = ScaleRun(seconds, min(plan.rounds, SCALE_ROUNDS), connections, ready.processes["flusher"])
+    by_connections = measure_by_connections(
+        wire, scale, QUICK_CONNECTION_COUNTS if plan.quick else CONNECTION_COUNTS
+    )
+    by_links, miss_us = measure_by_links(ready, wire, scale, QUICK_LINK_COUNTS if plan.quick else LINK_COUNTS)
+    request_bytes, answer_bytes = _measure_exchange(wire.url)
+    publication_ms = measure_publication(ready, link, changes=PUBLICATIONS)
+    counted = await_landed(ready.edge_url)
+    return EdgeResults(
+        environment=read_environment(),
+        command=plan.command,
+        connections=connections,
+        load_generator=load_generator(),
+        rounds=rounds,
+        half_rate=half_rate,
+        at_half_rate=at_half_rate,
+        cost_us=cost_us,
+        whole_path=whole_path,
+        by_links=by_links,
+        by_connections=by_connections,
+        miss_us=miss_us,
+        request_bytes=request_bytes,
+        answer_bytes=answer_bytes,
+        publication_ms=publication_ms,
+        redirects_served=counted["served"],
+        clicks_landed=counted["landed"],
+    )
+
+
+@contextlib.contextmanager
+def _running_servers(ready: Ready, link: dict[str, Any], wire: Target) -> Iterator[dict[str, Target]]:
+    """Run what the edge is compared with; give every server by name, all with the same path."""
+    with contextlib.ExitStack() as running:
+        found = {
+            WIRE: wire,
+            GRANIAN: running.enter_context(running_granian_edge(ready.redis_url)),
+            NGINX_LUA: running.enter_context(running_nginx_lua(ready.redis_url, link)),
+            CONSTANT: running.enter_context(running_constant_server()),
+            NGINX: running.enter_context(running_nginx()),
+        }
+        servers = {
+            name: msgspec.structs.replace(one, url=f"http://{urlsplit(one.url).netloc}/{link['slug']}{QUERY}")
+            for name, one in found.items()
+            if one is not None
+        }
+        for name, bare in ((WIRE, WIRE_BARE), (NGINX, NGINX_BARE)):
+            if name in servers:
+                servers[bare] = msgspec.structs.replace(servers[name], is_bare=True)
+        yield servers
+
+
+def _run_round(number: int, servers: dict[str, Target], ready: Ready, plan: Plan) -> dict[str, LoadResult]:
     results = {}
-    for name, url in servers.items():
-        results[name] = result = apply_load(url, seconds=seconds, connections=connections)
-        _say(f"round {number}  {name:<21} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:.2f} ms")
+    for name, target in servers.items():
+        with paused(ready.processes["flusher"]):
+            result = apply_load(target, seconds=plan.seconds, connections=plan.connections)
+        results[name] = result
+        _say(
+            f"round {number}  {name:<30} {result.per_second:>9,.0f}/s  p99 {result.p99_ms:6.2f} ms"
+            f"  {result.cpu_us:5.1f} µs"
+        )
+        _settle(name, target)
     return results
 
 
-def _measure_cost(ready: dict[str, Any], url: str, *, rate: float, seconds: float) -> dict[str, float]:
-    """Give the processor time of each part per landed click, in microseconds."""
-    pids = ready["processes"]
-    landed = _await_landed(ready["edge_url"])["landed"]
-    before = {part: read_cpu_seconds(pids[part]) for part in PARTS}
-    apply_rate(url, rate=rate, seconds=seconds, connections=CONNECTIONS_AT_RATE)
-    clicks = _await_landed(ready["edge_url"])["landed"] - landed
-    return {part: (read_cpu_seconds(pids[part]) - before[part]) * 1e6 / clicks for part in PARTS}
+def _run_at_rate(servers: dict[str, Target], ready: Ready, plan: Plan, rate: float) -> dict[str, LoadResult]:
+    """Measure latencies at a fixed rate: of the edge, and of servers that show what the client adds."""
+    results = {}
+    for name in (WIRE, NGINX_LUA, NGINX):
+        if name in servers:
+            with paused(ready.processes["flusher"]):
+                results[name] = result = apply_rate(
+                    servers[name], rate=rate, seconds=plan.seconds, connections=plan.connections
+                )
+            _say(f"{rate:,.0f}/s  {name:<30} p99 {result.p99_ms:.2f} ms, p99.9 {result.p999_ms:.2f} ms")
+            _settle(name, servers[name])
+    return results
 
 
-@contextlib.contextmanager
-def _granian_edge(ready: dict[str, Any]) -> Iterator[str]:
-    """Run a second edge worker, behind Granian, on the same links; give its URL."""
-    port = choose_port()
-    with tempfile.TemporaryDirectory(prefix="switchyard-granian-") as home:
-        environment = os.environ | {
-            "SWITCHYARD_REDIS_URL": ready["redis_url"],
-            "SWITCHYARD_EDGE_PORT": str(port),
-            "SWITCHYARD_JOURNAL_DIR": f"{home}/journal",
-            "SWITCHYARD_EDGE_SERVER": "granian",
-        }
-        server = start_pinned([str(CHECKOUT / "switchyard"), "edge"], SERVER_CORES, env=environment)
-        try:
-            _await_answer(port)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            stop(server)
+def _settle(name: str, target: Target) -> None:
+    """Let an edge's clicks land, so that its next turn finds room in Redis to ship to."""
+    if name in (WIRE, WIRE_BARE, GRANIAN):
+        await_landed(f"http://{urlsplit(target.url).netloc}")
 
 
-@contextlib.contextmanager
-def _constant_server() -> Iterator[str]:
-    port = choose_port()
-    server = start_pinned([sys.executable, "-m", "loadtests.constant_server", str(port)], SERVER_CORES)
-    try:
-        _await_answer(port)
-        yield f"http://127.0.0.1:{port}/demo"
-    finally:
-        stop(server)
-
-
-@contextlib.contextmanager
-def _nginx() -> Iterator[str]:
-    """Run nginx where it is installed; else give ""."""
-    nginx = shutil.which("nginx")
-    if nginx is None:
-        yield ""
-        return
-    port = choose_port()
-    with tempfile.TemporaryDirectory(prefix="switchyard-nginx-") as home:
-        configuration = Path(home) / "nginx.conf"
-        configuration.write_text(
-            f"daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log;\n"
-            "events { worker_connections 4096; }\n"
-            f"http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port};"
-            " return 302 https://example.com/landing; } }\n"
-        )
-        server = start_pinned([nginx, "-c", str(configuration)], SERVER_CORES, stderr=subprocess.DEVNULL)
-        try:
-            _await_answer(port)
-            yield f"http://127.0.0.1:{port}/demo"
-        finally:
-            stop(server)
-
-
-def _await_answer(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            _fetch(f"http://127.0.0.1:{port}", "GET", "/demo")
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _await_landed(edge_url: str) -> dict[str, int]:
-    """Wait until every event is in Postgres; give the edge's own count of both."""
-    deadline = time.monotonic() + LANDING_S
-    while True:
-        _status, _headers, body = _fetch(edge_url, "GET", "/_/health")
-        events: dict[str, int] = json.loads(body)["events"]
-        if events["served"] == events["landed"] or time.monotonic() > deadline:
-            return events
-        time.sleep(0.1)
-
-
-def _measure_publication(ready: dict[str, Any]) -> list[float]:
-    """Turn a link's weights round again and again; give how long each change took to reach the edge.
-
-    Milliseconds from the API's answer to the first redirect that obeys it.
-    """
-    slug = urlsplit(ready["demo_link"]).path
-    headers = {"X-API-Key": ready["api_key"], "Content-Type": "application/json"}
-    base = "/api/v1/public/links"
-    _status, _headers, body = _fetch(ready["api_url"], "GET", base, headers)
-    link_id = next(item["id"] for item in json.loads(body)["items"] if item["slug"] == slug[1:])
-    _status, _headers, body = _fetch(ready["api_url"], "GET", f"{base}/{link_id}", headers)
-    variants = [
-        {"label": variant["label"], "destination_url": variant["destination_url"]}
-        for variant in json.loads(body)["variants"]
-    ]
-    delays = []
-    for number in range(PUBLICATIONS):
-        chosen = variants[number % 2]
-        change = {"variants": [{**one, "weight": 100 if one is chosen else 0} for one in variants]}
-        status, _headers, body = _fetch(
-            ready["api_url"], "PATCH", f"{base}/{link_id}", headers, json.dumps(change)
-        )
-        if status != 200:  # noqa: PLR2004  OK
-            raise RuntimeError(f"PATCH answered {status}: {body.decode()}")
-        changed_at = time.perf_counter()
-        while not _location(ready["edge_url"], slug).startswith(chosen["destination_url"]):
-            if time.perf_counter() - changed_at > LANDING_S:
-                raise RuntimeError("a change of weights never reached the edge")
-        delays.append((time.perf_counter() - changed_at) * 1000)
-    return delays
-
-
-def _location(edge_url: str, slug: str) -> str:
-    _status, headers, _body = _fetch(edge_url, "HEAD", slug)
-    return headers.get("location") or ""
-
-
-def _fetch(
-    base_url: str, method: str, target: str, headers: dict[str, str] | None = None, body: str | None = None
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
-    with contextlib.closing(connection):
-        connection.request(method, target, body=body, headers=headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+def _measure_exchange(url: str) -> tuple[int, int]:
+    """Give the bytes of a request and of its answer, as the load makes them."""
+    parts = urlsplit(url)
+    request = (
+        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n{REQUEST_HEADERS}\r\n".encode()
+    )
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer and (data := connection.recv(65_536)):
+            answer += data
+    return len(request), len(answer)
 
 
 def _say(line: str) -> None:

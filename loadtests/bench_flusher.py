@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
-import msgspec
 import uuid_utils
 from redis.asyncio import Redis
 from xxhash import xxh3_64_intdigest
@@ -28,9 +27,10 @@ from deploy.embedded import EmbeddedPostgres, EmbeddedValkey, RunningServer, mak
 from edge.contract import redis_keys
 from edge.contract.events import FRAME_HEADER, Chunk, Click, Reason, chunk_fields, encode_event
 from loadtests.bench_stack import CHECKOUT, CORES, read_cpu_seconds, start_pinned, stop
-from loadtests.environment import Environment, read_environment
+from loadtests.environment import read_environment
 from loadtests.load_client import USER_AGENT
-from loadtests.report import render_report
+from loadtests.measurements import FLUSHER, POSTGRES, VALKEY, FlusherResults
+from loadtests.report import publish
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,20 +39,6 @@ EVENTS_PER_CHUNK: Final = 500
 LINKS: Final = 100
 USER_AGENTS: Final = 500
 TIMEOUT_S: Final = 600.0
-RESULTS: Final = Path(__file__).with_name("results")
-
-
-class FlusherResults(msgspec.Struct, frozen=True):
-    """Raw results of one call."""
-
-    environment: Environment
-    command: str
-    events: int
-    seconds: float
-    rows: int
-    peak_memory_mib: float
-    stream_mib: float
-    cpu_seconds: dict[str, float]
 
 
 def run(*, events: int, report: Path) -> None:
@@ -69,10 +55,7 @@ def run(*, events: int, report: Path) -> None:
         finally:
             valkey.stop()
             postgres.stop()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "flusher.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    report.write_text(render_report(RESULTS))
-    sys.stdout.write(f"\n{report.read_text()}\n")
+    publish("flusher", results, report)
 
 
 async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) -> FlusherResults:
@@ -81,7 +64,7 @@ async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) 
     sys.stdout.write(f"filling the stream with {events:,} events\n")
     await _fill(redis, events)
     stream_bytes = await redis.memory_usage(redis_keys.events(), samples=50)
-    before = {"valkey": read_cpu_seconds(valkey.pid), "postgres": read_cpu_seconds(postgres.pid)}
+    before = {VALKEY: read_cpu_seconds(valkey.pid), POSTGRES: read_cpu_seconds(postgres.pid)}
     started = time.perf_counter()
     flusher = _start_flusher(postgres.url, valkey.url)
     try:
@@ -89,9 +72,9 @@ async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) 
         seconds = time.perf_counter() - started
         peak_mib = _read_peak_memory_mib(flusher.pid)
         cpu = {
-            "flusher": read_cpu_seconds(flusher.pid),
-            "valkey": read_cpu_seconds(valkey.pid) - before["valkey"],
-            "postgres": read_cpu_seconds(postgres.pid) - before["postgres"],
+            FLUSHER: read_cpu_seconds(flusher.pid),
+            VALKEY: read_cpu_seconds(valkey.pid) - before[VALKEY],
+            POSTGRES: read_cpu_seconds(postgres.pid) - before[POSTGRES],
         }
     finally:
         stop(flusher)

@@ -7,25 +7,24 @@ On a machine with one core nothing is pinned, and the figures say little.
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
-
-from loadtests.load_client import REQUEST_HEADERS, LoadResult
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 START_S: Final = 120.0
+ANSWER_S: Final = 20.0
+LANDING_S: Final = 120.0
 
 CORES: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORES: Final = set(CORES[:1])
@@ -89,40 +88,6 @@ def _await_ready(stack: subprocess.Popen[Any], path: Path, log: Path) -> None:
         time.sleep(0.05)
 
 
-def load_generator() -> str:
-    """Name what makes the load: wrk where it is installed, else our own client, which is slower."""
-    return "wrk" if shutil.which("wrk") else "loadtests/load_client.py"
-
-
-def apply_load(url: str, *, seconds: float, connections: int, warmup_s: float = 1.0) -> LoadResult:
-    """Put a server under load from another core."""
-    if load_generator() == "wrk":
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            "-s",
-            str(CHECKOUT / "loadtests" / "wrk_report.lua"),
-            url,
-        ]
-        headers = REQUEST_HEADERS.strip().split("\r\n")
-        _run_client([*command, f"-d{max(1, round(warmup_s))}s", "--", *headers], warmup_s)
-        output = _run_client([*command, f"-d{round(seconds)}s", "--", *headers], seconds)
-    else:
-        command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
-        output = _run_client(
-            [*command, "--connections", str(connections), "--warmup", str(warmup_s)], seconds
-        )
-    return msgspec.json.decode(output.splitlines()[-1], type=LoadResult)
-
-
-def apply_rate(url: str, *, rate: float, seconds: float, connections: int) -> LoadResult:
-    """Put a server under a fixed rate of requests, whatever it answers (open loop)."""
-    command = [sys.executable, "-m", "loadtests.load_client", url, "--seconds", str(seconds)]
-    command += ["--connections", str(connections), "--rate", str(rate)]
-    return msgspec.json.decode(_run_client(command, seconds).splitlines()[-1], type=LoadResult)
-
-
 def read_cpu_seconds(pid: int) -> float:
     """Give the processor time of a process and of its children, dead and alive."""
     ticks = sum(map(int, _read_stat(pid)[11:15]))
@@ -146,14 +111,6 @@ def _read_stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _run_client(command: list[str], seconds: float) -> bytes:
-    client = start_pinned(command, OTHER_CORES, stdout=subprocess.PIPE)
-    output, _nothing = client.communicate(timeout=seconds + 30)
-    if client.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {client.returncode}")
-    return bytes(output)
-
-
 @contextlib.contextmanager
 def paused(pid: int) -> Iterator[None]:
     """Keep a process from running for a while."""
@@ -162,3 +119,39 @@ def paused(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def fetch(
+    base_url: str, method: str, target: str, headers: dict[str, str] | None = None, body: str | None = None
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Ask once; give status, headers and body. Raises OSError or http.client.HTTPException."""
+    connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, target, body=body, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def await_answer(url: str) -> None:
+    """Wait until a server that has just been started answers. Raises OSError when it does not."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            fetch(url, "GET", "/demo")
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def await_landed(edge_url: str) -> dict[str, int]:
+    """Wait until every event is in Postgres; give the edge's own counts (`served`, `landed`)."""
+    deadline = time.monotonic() + LANDING_S
+    while True:
+        _status, _headers, body = fetch(edge_url, "GET", "/_/health")
+        events: dict[str, int] = json.loads(body)["events"]
+        if events["served"] == events["landed"] or time.monotonic() > deadline:
+            return events
+        time.sleep(0.02)

@@ -1,161 +1,79 @@
-"""Renders REPORT.md from the raw results of the benchmarks, and from nothing else."""
+"""Renders REPORT.md and its plots from the raw results of the benchmarks, and from nothing else."""
 
 from __future__ import annotations
 
-import json
-from statistics import median
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from deploy.process import StartFailed
+from loadtests.capacity_model import read_costs
+from loadtests.measurements import CacheResults, EdgeResults, FlusherResults, LocustResults, Measurement
+from loadtests.report_edge import render_edge
+from loadtests.report_model import render_model, render_site
+from loadtests.report_sections import render_cache, render_flusher, render_locust
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-TITLE = """# Measured
+    from loadtests.capacity_model import Site
+
+TITLE: Final = """# Measured
 
 Every figure here comes from the command above its table, run on the machine that is named there;
-the raw results are in `loadtests/results/`. Machines differ and are noisy: compare ratios.
+the raw results are in `results/`, and this page and its plots are rendered from them alone. Machines
+differ and are noisy: compare ratios, and processor time rather than rates.
 """
 
+_SECTIONS: Final[tuple[tuple[str, type[Measurement], Callable[[Any, Path], str]], ...]] = (
+    ("edge", EdgeResults, render_edge),
+    ("cache", CacheResults, render_cache),
+    ("flusher", FlusherResults, render_flusher),
+    ("locust", LocustResults, render_locust),
+)
 
-def render_report(results: Path) -> str:
-    """Render what is there of `edge.json`, `cache.json` and `flusher.json` in the folder `results`."""
+_T = TypeVar("_T", bound=Measurement)
+
+
+def publish(name: str, results: Measurement, report: Path) -> None:
+    """Keep raw results beside the report, in `results/<name>.json`; render and print the report."""
+    folder = report.parent / "results"
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_report(report)
+    sys.stdout.write(f"\n{report.read_text()}\n")
+
+
+def write_report(report: Path) -> None:
+    """Render what `results/` beside the report holds, with its plots in `plots/`."""
+    plots = report.parent / "plots"
+    plots.mkdir(exist_ok=True, parents=True)
     sections = [TITLE]
-    for name, render in (
-        ("edge", _render_edge),
-        ("cache", _render_cache),
-        ("flusher", _render_flusher),
-        ("locust", _render_locust),
-    ):
-        path = results / f"{name}.json"
-        if path.exists():
-            sections.append(render(json.loads(path.read_text())))
-    return "\n".join(sections)
+    for name, kind, render in _SECTIONS:
+        measured = read_results(report, name, kind)
+        if measured is not None:
+            sections.append(render(measured, plots))
+    edge, flusher = read_results(report, "edge", EdgeResults), read_results(report, "flusher", FlusherResults)
+    if edge is not None and flusher is not None:
+        sections.append(render_model(edge, flusher))
+    report.write_text("\n".join(sections))
 
 
-def _render_edge(results: dict[str, Any]) -> str:
-    rounds: list[dict[str, Any]] = results["rounds"]
-    rates = {
-        name: median(one[name]["requests"] / one[name]["seconds"] for one in rounds) for name in rounds[0]
-    }
-    lines = [
-        f"## Redirects on one core\n\n{_render_environment(results)}",
-        (
-            f"Server on one core, load ({results['load_generator']}) and Redis on the rest;"
-            f" {results['connections']} connections, closed loop, {len(rounds)} rounds in turns, medians."
-            " The flusher waits until the timed runs are over.\n"
-        ),
-        "| server | requests/s | p50 ms | p99 ms | p99.9 ms | wire / this | granian / this |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, rate in rates.items():
-        p50, p99, p999 = (median(one[name][key] for one in rounds) for key in ("p50_ms", "p99_ms", "p999_ms"))
-        wire, granian = (
-            median(_rate(one[edge]) / _rate(one[name]) for one in rounds)
-            for edge in ("edge, wire", "edge, granian")
+def read_results(report: Path, name: str, kind: type[_T]) -> _T | None:
+    """Read raw results; None when that was not measured. Raises msgspec.MsgspecError."""
+    path = report.parent / "results" / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
+
+
+def run_model(site: Site, report: Path) -> None:
+    """`./switchyard bench model`: render anew, and print what a site carries. Raises StartFailed."""
+    edge, flusher = read_results(report, "edge", EdgeResults), read_results(report, "flusher", FlusherResults)
+    if edge is None or flusher is None:
+        raise StartFailed(
+            f"{report.parent / 'results'} lacks edge.json or flusher.json: run ./switchyard bench edge"
+            " and ./switchyard bench flusher first."
         )
-        lines.append(
-            f"| {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {wire:.2f} | {granian:.2f} |"
-        )
-    return "\n".join([*lines, *_render_edge_rest(results)])
-
-
-def _render_edge_rest(results: dict[str, Any]) -> list[str]:
-    half, delays = results["half_rate"], sorted(results["publication_ms"])
-    statuses = {status for one in results["rounds"] for status in one["edge, wire"]["statuses"]}
-    cost = ", ".join(f"{part} {microseconds:.1f}" for part, microseconds in results["cost_us"].items())
-    return [
-        "",
-        (
-            f"Open loop at half of wire's top rate ({_rate(half):,.0f}/s asked by loadtests/load_client.py):"
-            f" p50 {half['p50_ms']:.2f} ms, p99 {half['p99_ms']:.2f} ms, p99.9 {half['p999_ms']:.2f} ms.\n"
-        ),
-        (
-            "Processor time per landed click at that rate, all at work, in microseconds:"
-            f" {cost}; together {sum(results['cost_us'].values()):.1f}.\n"
-        ),
-        (
-            f"Answers of the edge: {', '.join(sorted(statuses))} only. Redirects that wire served:"
-            f" {results['redirects_served']:,}; of them clicks in Postgres: {results['clicks_landed']:,}.\n"
-        ),
-        (
-            f"A change of weights over the API reached the edge after {median(delays):.1f} ms"
-            f" (median of {len(delays)}; longest {delays[-1]:.1f} ms).\n"
-        ),
-    ]
-
-
-def _rate(result: dict[str, Any]) -> float:
-    return float(result["requests"] / result["seconds"])
-
-
-def _render_cache(results: dict[str, Any]) -> str:
-    lines = [
-        f"## Links in memory\n\n{_render_environment(results)}",
-        (
-            f"{results['links']:,} links with two variants, {results['record_bytes']:.0f} bytes each"
-            f" in Redis: **{results['cold_bytes']:.0f} bytes of a worker's memory per link**"
-            f" ({results['churned_bytes']:.0f} after as many again have pushed them out), and"
-            f" {results['compiled_bytes']:,.0f} more for each of the {results['compiled_links']:,}"
-            " most popular ones, which are kept compiled.\n"
-        ),
-        "| links | one link, ns | Zipf mix, ns | compiled | unknown slug, ns | new link when full, ns |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        (
-            f"| {size['links']:,} | {size['single_ns']:.0f} | {size['zipf_ns']:.0f}"
-            f" | {size['zipf_compiled']:.0%} | {size['unknown_ns']:.0f} | {size['evict_ns']:,.0f} |"
-        )
-        for size in results["sizes"]
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _render_flusher(results: dict[str, Any]) -> str:
-    rate = results["events"] / results["seconds"]
-    cpu = ", ".join(
-        f"{name} {seconds * 1e6 / results['events']:.1f} µs"
-        for name, seconds in results["cpu_seconds"].items()
-    )
-    return "\n".join(
-        [
-            f"## Backlog into Postgres\n\n{_render_environment(results)}",
-            "| events | seconds | events/s | rows | stream MiB | flusher's peak MiB |",
-            "|---:|---:|---:|---:|---:|---:|",
-            (
-                f"| {results['events']:,} | {results['seconds']:.1f} | {rate:,.0f} | {results['rows']:,}"
-                f" | {results['stream_mib']:.0f} | {results['peak_memory_mib']:.0f} |"
-            ),
-            f"\nCPU time per event: {cpu}.\n",
-        ]
-    )
-
-
-def _render_locust(results: dict[str, Any]) -> str:
-    outcome = results["outcome"]
-    requests, seconds, cpu_s = outcome["total"]["requests"], outcome["seconds"], outcome["locust_cpu_s"]
-    return "\n".join(
-        [
-            f"## What Locust itself can do\n\n{_render_environment(results)}",
-            (
-                f"Locust {results['locust']}, one process on one core, {results['users']} visitors that never"
-                " pause, against a constant 302 on the other cores. A run of `./switchyard load` that comes"
-                " near this measures Locust; for maxima there is `./switchyard bench edge` with wrk.\n"
-            ),
-            "| requests | seconds | requests/s | share of its core | requests per CPU second | failures |",
-            "|---:|---:|---:|---:|---:|---:|",
-            (
-                f"| {requests:,} | {seconds:.1f} | {requests / seconds:,.0f} | {cpu_s / seconds:.0%}"
-                f" | {requests / cpu_s:,.0f} | {outcome['total']['failures']} |\n"
-            ),
-        ]
-    )
-
-
-def _render_environment(results: dict[str, Any]) -> str:
-    where = results["environment"]
-    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    return (
-        f"`{results['command']}`\n\n{where['measured_at']}, commit {where['commit']}: {where['processor']},"
-        f" {where['cores']} cores, {where['memory_gib']} GiB, Linux {where['kernel']},"
-        f" Python {where['python']}, {versions}.\n"
-    )
+    write_report(report)
+    sys.stdout.write(f"{render_site(site, read_costs(edge, flusher))}\n")

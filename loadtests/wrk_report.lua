@@ -1,10 +1,26 @@
 -- For wrk: sends what a browser sends, and prints one run as loadtests/load_client.py's LoadResult.
--- Headers come as arguments after "--", each "Name: value".
+-- Arguments after "--": headers, each "Name: value", and "slugs=<file>" with a slug a line, which are
+-- then visited in turn with the query of the URL.
 
 function init(args)
-   for _, header in ipairs(args) do
-      local name, value = header:match("^([^:]+): (.*)$")
-      wrk.headers[name] = value
+   local slugs
+   for _, argument in ipairs(args) do
+      local name, value = argument:match("^([^:]+): (.*)$")
+      if name then wrk.headers[name] = value end
+      slugs = slugs or argument:match("^slugs=(.*)$")
+   end
+   if slugs then visit(slugs) end
+end
+
+function visit(file)
+   local visited, number = {}, 0
+   for slug in io.lines(file) do visited[#visited + 1] = slug end
+   local head = wrk.format()
+   local query = head:find("[? ]", 6) -- behind the path
+   local before, after = "GET /", head:sub(query)
+   function request()
+      number = number % #visited + 1
+      return before .. visited[number] .. after
    end
 end
 

@@ -6,47 +6,27 @@ A load test cannot measure a server that is faster than this; for maxima there i
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import sys
-import time
 import uuid
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from deploy.process import choose_port
-from loadtests.bench_stack import OTHER_CORES, start_pinned, stop
-from loadtests.environment import Environment, read_environment
+from loadtests.bench_stack import OTHER_CORES
+from loadtests.environment import read_environment
 from loadtests.journeys.locust_process import run_locust
-from loadtests.journeys.plan import Outcome, Plan, PlannedLink
-from loadtests.report import render_report
+from loadtests.journeys.plan import Plan, PlannedLink
+from loadtests.measurements import LocustResults
+from loadtests.reference_servers import running_constant_server
+from loadtests.report import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
-START_S: Final = 20.0
-
-
-class Ceiling(msgspec.Struct, frozen=True):
-    """Raw results of one call."""
-
-    environment: Environment
-    command: str
-    locust: str
-    users: int
-    outcome: Outcome
+    from pathlib import Path
 
 
 def run(*, users: int, seconds: int, report: Path) -> None:
     """Measure, print, write results/locust.json, and render the report. Raises StartFailed."""
     ceiling = measure_ceiling(users=users, seconds=seconds)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "locust.json").write_bytes(msgspec.json.format(msgspec.json.encode(ceiling), indent=1))
-    report.write_text(render_report(RESULTS))
+    publish("locust", ceiling, report)
     outcome = ceiling.outcome
     sys.stdout.write(
         f"Locust made {outcome.per_second:,.0f} requests/s with {outcome.locust_cpu_s / outcome.seconds:.0%}"
@@ -55,12 +35,12 @@ def run(*, users: int, seconds: int, report: Path) -> None:
     )
 
 
-def measure_ceiling(*, users: int, seconds: int) -> Ceiling:
+def measure_ceiling(*, users: int, seconds: int) -> LocustResults:
     """Let visitors that never pause follow the one link of a constant server. Raises StartFailed."""
-    with _constant_server() as url:
+    with running_constant_server(OTHER_CORES) as server:
         plan = Plan(
-            edge_url=url,
-            api_url=url,
+            edge_url=server.url,
+            api_url=server.url,
             api_key="",
             slug_prefix="",
             # The server answers every request with this one redirect.
@@ -71,37 +51,10 @@ def measure_ceiling(*, users: int, seconds: int) -> Ceiling:
             unknown_share=0.0,
         )
         outcome = run_locust(plan, ["Visitor"], users=users, seconds=seconds)
-    return Ceiling(
+    return LocustResults(
         environment=read_environment(),
         command=f"./switchyard load --ceiling --users {users} --seconds {seconds}",
         locust=version("locust"),
         users=users,
         outcome=outcome,
     )
-
-
-@contextlib.contextmanager
-def _constant_server() -> Iterator[str]:
-    port = choose_port()
-    server = start_pinned([sys.executable, "-m", "loadtests.constant_server", str(port)], OTHER_CORES)
-    try:
-        _await_answer(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        stop(server)
-
-
-def _await_answer(port: int) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            with contextlib.closing(connection):
-                connection.request("GET", "/")
-                connection.getresponse()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 def test_it_measures_every_power_of_ten_and_renders_a_row_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_cache, "RESULTS", tmp_path / "results")
     for name in ("LOOK_UPS", "WARM_UPS", "NEW_LINKS"):
         monkeypatch.setattr(bench_cache, name, 200)
     report = tmp_path / "REPORT.md"

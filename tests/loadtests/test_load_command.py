@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import httpx
-import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -21,7 +20,7 @@ from deploy.data_folder import DataFolder, Ready
 from edge.contract import redis_keys
 from loadtests.bench_stack import CHECKOUT, running_stack
 from loadtests.journeys.ceiling import measure_ceiling
-from loadtests.report import render_report
+from loadtests.report import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,8 +114,8 @@ def test_the_ceiling_is_measured_and_rendered(tmp_path: Path) -> None:
     ceiling = measure_ceiling(users=2, seconds=1)
     assert ceiling.outcome.total.requests > 0
     assert ceiling.outcome.reasons == []
-    (tmp_path / "locust.json").write_bytes(msgspec.json.encode(ceiling))
-    report = render_report(tmp_path)
+    publish("locust", ceiling, tmp_path / "REPORT.md")
+    report = (tmp_path / "REPORT.md").read_text()
     assert "`./switchyard load --ceiling --users 2 --seconds 1`" in report
     assert f"| {ceiling.outcome.total.requests:,} |" in report
 

@@ -20,20 +20,6 @@ if TYPE_CHECKING:
 NAMES = ("Host", "user-agent", "USER-AGENT", "Referer", "Cookie", "Sec-GPC", "X-Host", "Connection", "Expect")
 LENGTHS = ("Content-Length", "Transfer-Encoding", "Upgrade", "Host ", "", "X\x7f", "Hos\xe9")
 VALUES = ("edge", "1", "0", "close", "keep-alive", "chunked", "", " a\t", "\t", "a: b", "\x00", "\xe9")
-    "edge",
-    "1",
-    "0",
-    "close",
-    "keep-alive",
-    "chunked",
-    "",
-    " a\t",
-    "\t",
-    "a: b",
-    "\x00",
-    "\x1f",
-    "\xe9",
-)
 ASKED = ("host", "user-agent", "referer", "cookie", "sec-gpc", "x-host", "connection", "agent")
 
 

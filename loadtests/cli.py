@@ -1,4 +1,8 @@
-"""The commands that measure, and those that load a stack as its users do."""
+"""The commands that measure: `./switchyard bench …` and `./switchyard load`.
+
+deploy/cli.py adds them to the command line. Each imports what it needs when it runs, because what it
+needs is large and partly installed for development alone.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,19 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli_options import CHECKOUT
+MAX_TIMED_RUN_S = 10
+"""At 40,000 clicks a second, some 100 MB of the 128 MB that SWITCHYARD_SHIP_WINDOW_MB allows."""
+
+_REPORT = Path(__file__).with_name("REPORT.md")
 
 bench = typer.Typer(no_args_is_help=True, help="Measure how fast it is on this machine.")
 
-_REPORT = CHECKOUT / "loadtests" / "REPORT.md"
 ReportFile = Annotated[
     Path,
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Markdown to write.",
+        help="Markdown to write; raw results and plots go beside it.",
         show_default="loadtests/REPORT.md",
         resolve_path=True,
     ),
@@ -28,23 +34,37 @@ ReportFile = Annotated[
 @bench.command("edge")
 def bench_edge(
     *,
-    seconds: Annotated[int, typer.Option(min=1, help="Length of one timed run.")] = 5,
+    seconds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_TIMED_RUN_S,
+            help="Length of one timed run; a longer one would fill the window of what may be in Redis.",
+        ),
+    ] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; in each, every server takes its turn.")] = 3,
     connections: Annotated[int, typer.Option(min=1, help="Connections that stay open.")] = 64,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few links and connections: shows that all of it works.")
+    ] = False,
     report: ReportFile = _REPORT,
 ) -> None:
-    """Measure the edge against a constant 302 on the same server, and against nginx if installed.
+    """Measure the edge against Granian, and against nginx and nginx with Lua where installed.
 
-    Prints requests per second, p50, p99 and p99.9 and the ratios, and how long a change of a
-    link takes to reach the edge. Runs a stack of its own.
+    Prints requests per second, processor time per request, p50, p99 and p99.9, and the ratios;
+    latencies at half of the top rate; the cost with up to 1,000,000 links and 1,000 connections; the
+    cost per click of every part; and how long a change of a link takes to reach the edge. Runs a
+    stack of its own, for ten minutes or more.
 
     For example:
 
-        ./switchyard bench edge --seconds 10 --rounds 5
-    """
-    from loadtests.bench_edge import run
+        ./switchyard bench edge --seconds 4 --rounds 5
 
-    run(seconds=seconds, rounds=rounds, connections=connections, report=report)
+        ./switchyard bench edge --quick --seconds 1 --rounds 1 --report /tmp/bench/REPORT.md
+    """
+    from loadtests.bench_edge import Plan, run
+
+    run(Plan(seconds, rounds, connections, quick), report)
 
 
 @bench.command("cache")
@@ -79,6 +99,34 @@ def bench_flusher(
     from loadtests.bench_flusher import run
 
     run(events=events, report=report)
+
+
+@bench.command("model")
+def bench_model(  # noqa: PLR0913  its options are arguments
+    *,
+    edges: Annotated[int, typer.Option(min=1, help="Edge workers, each with a core.")] = 8,
+    shards: Annotated[int, typer.Option(min=1, help="Redis shards.")] = 3,
+    flushers: Annotated[int, typer.Option(min=1, help="Flushers.")] = 4,
+    postgres_cores: Annotated[int, typer.Option(min=1, help="Cores of Postgres.")] = 4,
+    misses: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of redirects whose link is fetched from Redis.")
+    ] = 0.01,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Say what a site carries and which part gives out first, from what was measured before.
+
+    Measures nothing; needs the results of `bench edge` and `bench flusher`, and renders the report
+    from them again.
+
+    For example:
+
+        ./switchyard bench model --edges 32 --shards 3 --flushers 12 --postgres-cores 8
+    """
+    from loadtests.capacity_model import Site
+    from loadtests.report import run_model
+
+    site = Site(edges=edges, shards=shards, flushers=flushers, postgres_cores=postgres_cores, misses=misses)
+    run_model(site, report)
 
 
 def load(  # noqa: PLR0913  the options of the command

@@ -1,0 +1,114 @@
+"""Raw results as `results/*.json` keeps them, a struct for each file: what the report is rendered from."""
+
+from __future__ import annotations
+
+import msgspec
+
+from loadtests.environment import Environment
+from loadtests.journeys.plan import Outcome
+from loadtests.load_client import LoadResult
+
+WIRE, GRANIAN, CONSTANT = "edge, wire", "edge, granian", "constant 302, granian"
+NGINX_LUA, NGINX = "nginx + Lua, same work", "nginx return 302"
+WIRE_BARE, NGINX_BARE = "edge, wire, bare request", "nginx return 302, bare request"
+
+EDGE, VALKEY, FLUSHER, POSTGRES = "edge", "valkey", "flusher", "postgres"
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What every result says of itself: where it was measured, and by which command."""
+
+    environment: Environment
+    command: str
+
+
+class ScalePoint(msgspec.Struct, frozen=True):
+    """Whole requests with so many links or connections: medians over the rounds."""
+
+    count: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+
+class WholePath(msgspec.Struct, frozen=True):
+    """The edge in closed loop with everything at work, until the last click landed.
+
+    `client_us`: processor time of the load itself per click. `shares_core`: whether all but the edge
+    had one core together.
+    """
+
+    clicks: int
+    seconds: float
+    client_us: float
+    cpu_us: dict[str, float]
+    shares_core: bool
+
+
+class EdgeResults(Measurement, frozen=True, kw_only=True):
+    """`bench edge`. `rounds`: a LoadResult for each server, round by round.
+
+    `at_half_rate`: open loops at `half_rate` requests a second, for the edge and for controls. `cost_us`:
+    processor time of each part per landed click, in microseconds, at that rate with the flusher at
+    work. `miss_us`: the same for a link that has to be fetched from Redis; empty when none was.
+    `request_bytes`, `answer_bytes`: of one redirect, as HTTP.
+    """
+
+    connections: int
+    load_generator: str
+    rounds: list[dict[str, LoadResult]]
+    half_rate: float
+    at_half_rate: dict[str, LoadResult]
+    cost_us: dict[str, float]
+    whole_path: WholePath
+    by_links: list[ScalePoint]
+    by_connections: list[ScalePoint]
+    miss_us: dict[str, float]
+    request_bytes: int
+    answer_bytes: int
+    publication_ms: list[float]
+    redirects_served: int
+    clicks_landed: int
+
+
+class CacheSize(msgspec.Struct, frozen=True):
+    """Costs with so many links. Nanoseconds per call, the fastest of some rounds; a share of look-ups."""
+
+    links: int
+    single_ns: float
+    zipf_ns: float
+    zipf_compiled: float
+    unknown_ns: float
+    evict_ns: float
+
+
+class CacheResults(Measurement, frozen=True, kw_only=True):
+    """`bench cache`. `*_bytes`: resident memory per link; `record_bytes`: encoded, in Redis."""
+
+    links: int
+    record_bytes: float
+    cold_bytes: float
+    churned_bytes: float
+    compiled_bytes: float
+    compiled_links: int
+    sizes: list[CacheSize]
+
+
+class FlusherResults(Measurement, frozen=True, kw_only=True):
+    """`bench flusher`. `cpu_seconds`: of each part, for the whole backlog."""
+
+    events: int
+    seconds: float
+    rows: int
+    peak_memory_mib: float
+    stream_mib: float
+    cpu_seconds: dict[str, float]
+
+
+class LocustResults(Measurement, frozen=True, kw_only=True):
+    """`load --ceiling`. `locust`: its version."""
+
+    locust: str
+    users: int
+    outcome: Outcome

@@ -1,0 +1,106 @@
+"""Sections of the report: links in memory, backlog into Postgres, Locust's ceiling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadtests.charts import draw_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loadtests.measurements import CacheResults, FlusherResults, LocustResults, Measurement
+
+
+def render_cache(results: CacheResults, plots: Path) -> str:
+    """Render what links take of a worker's memory."""
+    sizes = results.sizes
+    chart = draw_lines(
+        "A look-up in the link cache",
+        "links in memory",
+        [size.links for size in sizes],
+        [
+            (
+                "nanoseconds",
+                {
+                    "one link": [size.single_ns for size in sizes],
+                    "Zipf mix": [size.zipf_ns for size in sizes],
+                    "unknown slug": [size.unknown_ns for size in sizes],
+                },
+            )
+        ],
+    )
+    (plots / "cache.svg").write_text(chart)
+    lines = [
+        f"## Links in memory\n\n{render_environment(results)}",
+        (
+            f"{results.links:,} links with two variants, {results.record_bytes:.0f} bytes each"
+            f" in Redis: **{results.cold_bytes:.0f} bytes of a worker's memory per link**"
+            f" ({results.churned_bytes:.0f} after as many again have pushed them out), and"
+            f" {results.compiled_bytes:,.0f} more for each of the {results.compiled_links:,}"
+            " most popular ones, which are kept compiled.\n"
+        ),
+        "| links | one link, ns | Zipf mix, ns | compiled | unknown slug, ns | new link when full, ns |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        (
+            f"| {size.links:,} | {size.single_ns:.0f} | {size.zipf_ns:.0f}"
+            f" | {size.zipf_compiled:.0%} | {size.unknown_ns:.0f} | {size.evict_ns:,.0f} |"
+        )
+        for size in sizes
+    ]
+    return "\n".join([*lines, "", "![Nanoseconds per look-up by number of links](plots/cache.svg)\n"])
+
+
+def render_flusher(results: FlusherResults, _plots: Path) -> str:
+    """Render how fast a backlog drains."""
+    rate = results.events / results.seconds
+    cpu = ", ".join(
+        f"{name} {seconds * 1e6 / results.events:.1f} µs" for name, seconds in results.cpu_seconds.items()
+    )
+    return "\n".join(
+        [
+            f"## Backlog into Postgres\n\n{render_environment(results)}",
+            "| events | seconds | events/s | rows | stream MiB | flusher's peak MiB |",
+            "|---:|---:|---:|---:|---:|---:|",
+            (
+                f"| {results.events:,} | {results.seconds:.1f} | {rate:,.0f} | {results.rows:,}"
+                f" | {results.stream_mib:.0f} | {results.peak_memory_mib:.0f} |"
+            ),
+            f"\nCPU time per event: {cpu}.\n",
+        ]
+    )
+
+
+def render_locust(results: LocustResults, _plots: Path) -> str:
+    """Render what Locust itself can do."""
+    outcome = results.outcome
+    requests, seconds, cpu_s = outcome.total.requests, outcome.seconds, outcome.locust_cpu_s
+    return "\n".join(
+        [
+            f"## What Locust itself can do\n\n{render_environment(results)}",
+            (
+                f"Locust {results.locust}, one process on one core, {results.users} visitors that never"
+                " pause, against a constant 302 on the other cores. A run of `./switchyard load` that comes"
+                " near this measures Locust; for maxima there is `./switchyard bench edge` with wrk.\n"
+            ),
+            "| requests | seconds | requests/s | share of its core | requests per CPU second | failures |",
+            "|---:|---:|---:|---:|---:|---:|",
+            (
+                f"| {requests:,} | {seconds:.1f} | {requests / seconds:,.0f} | {cpu_s / seconds:.0%}"
+                f" | {requests / cpu_s:,.0f} | {outcome.total.failures} |\n"
+            ),
+        ]
+    )
+
+
+def render_environment(results: Measurement) -> str:
+    """Say how and where a section was measured."""
+    where = results.environment
+    versions = ", ".join(f"{name} {number}" for name, number in where.versions.items())
+    return (
+        f"`{results.command}`\n\n{where.measured_at}, commit {where.commit}: {where.processor},"
+        f" {where.cores} cores, {where.memory_gib} GiB, Linux {where.kernel},"
+        f" Python {where.python}, {versions}.\n"
+    )
