@@ -14,7 +14,7 @@ from edge.contract.link_record import encode_link
 from edge.link_cache import LinkCache
 from edge.link_feed import LOADS_AT_ONCE, LinkFeed, LinksUnavailableError
 from edge.worker import end_tasks
-from tests.edge.factories import declare_ready, make_link, publish
+from tests.edge.factories import declare_ready, make_link, publish, set_markers
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class TestLoading:
         self, edge: RunningFeed, redis: Redis
     ) -> None:
         for marker in ("0" * 40 + ":1", "", ":", "x"):
-            await redis.set(redis_keys.links_ready(), marker)
+            await set_markers(redis, marker)
             with pytest.raises(LinksUnavailableError):
                 await edge.feed.load("winter")
         assert not edge.feed.is_ready
@@ -257,15 +257,15 @@ class TestRenewing:
         await publish(redis, make_link())
         await declare_ready(redis)
         await edge.ready()
-        read, has_read, go_on = edge.feed._read_between_markers, asyncio.Event(), asyncio.Event()
+        read, has_read, go_on = edge.feed._read_links, asyncio.Event(), asyncio.Event()
 
-        async def read_slowly(slugs: list[str]) -> list[bytes | None]:
+        async def read_slowly(slugs: list[str]) -> tuple[list[bytes | None], bool]:
             values = await read(slugs)
             has_read.set()
             await go_on.wait()
             return values
 
-        edge.feed._read_between_markers = read_slowly  # type: ignore[method-assign]  # until it has ended
+        edge.feed._read_links = read_slowly  # type: ignore[method-assign]  # until it has ended
         edge.feed.renew(["summer"])
         renewing = asyncio.create_task(edge.feed.keep_renewing())
         await has_read.wait()
@@ -274,7 +274,7 @@ class TestRenewing:
         go_on.set()
         await eventually(lambda: edge.feed.has_caught_up)
         await end_tasks([renewing])
-        edge.feed._read_between_markers = read  # type: ignore[method-assign]
+        edge.feed._read_links = read  # type: ignore[method-assign]
         assert "summer" not in edge.cache
         link = await edge.feed.load("summer")
         assert link is not None
@@ -369,7 +369,7 @@ class TestChanges:
         async with slow_load(edge, "summer"):
             await redis.set(redis_keys.link("summer"), _encoded(version=2))
             await declare_ready(redis, "2")
-            await eventually(lambda: edge.feed._epoch is not None and edge.feed._epoch.endswith(b":2"))
+            await eventually(lambda: edge.feed.beginnings == 2)
         assert edge.version_of("summer") == 2
 
     async def test_an_unreadable_change_keeps_what_is_cached(self, edge: RunningFeed, redis: Redis) -> None:
