@@ -69,9 +69,9 @@ class RedisShards:
             self._is_stale = self.is_cluster
             if isinstance(error, MovedError):  # the cluster itself says that it has changed
                 self._next_look_up_s = 0.0
-            # Connections that wait in the pool are as old as the one that failed.
-            with contextlib.suppress(*REDIS_FAULTS):
-                await redis.connection_pool.disconnect(inuse_connections=False)
+            if _is_broken(error):  # those that wait in the pool are as old as the one that broke
+                with contextlib.suppress(*REDIS_FAULTS):
+                    await redis.connection_pool.disconnect(inuse_connections=False)
             raise
 
     async def try_twice(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -161,6 +161,12 @@ class RedisShards:
             with contextlib.suppress(*REDIS_FAULTS):
                 await redis.aclose()
         self._nodes.clear()
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Tell whether a connection broke; a pool that has none free for too long says nearly the same."""
+    has_ended = isinstance(error, RedisConnectionError | OSError) and not isinstance(error, TimeoutError)
+    return has_ended and not isinstance(error.__cause__, TimeoutError)
 
 
 def _read_address(member: list[Any], asked: str) -> str:

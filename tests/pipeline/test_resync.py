@@ -33,7 +33,7 @@ LINKS = 2500
 
 
 async def count_records(redis: Redis) -> int:
-    return sum([1 async for _ in redis.scan_iter(match=redis_keys.link("*"), count=5000)])
+    return sum([1 async for _ in redis.scan_iter(match=f"{redis_keys.PREFIX}:link:*", count=5000)])
 
 
 async def read_version(redis: Redis, slug: str) -> int:
