@@ -113,12 +113,16 @@ class ValkeyCluster:
         self.heal()
 
     def heal(self) -> None:
-        """Start what was killed, wait until every master has its replica, and empty them."""
+        """Bring the cluster back to three masters with their replicas, all of them empty."""
+        self.await_whole()
+        for node in self.masters():
+            node.ask("FLUSHALL")
+
+    def await_whole(self) -> None:
+        """Start what was killed, and wait until every master has its replica again."""
         for node in self.nodes:
             node.start()
         _await(self._is_whole)
-        for node in self.masters():
-            node.ask("FLUSHALL")
 
     def masters(self) -> list[Node]:
         """Give the nodes that are masters and run."""
