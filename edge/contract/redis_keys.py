@@ -101,7 +101,7 @@ def _event_tag(partition: int) -> str:
 
 def pick_partition(journal_id: str, partitions: int) -> int:
     """Give the partition that a journal's chunks go to: all to one, as its mark lies with them."""
-    return int(journal_id[-8:], 16) % partitions
+    return crc_hqx(journal_id.encode(), 0) % partitions
 
 
 def dead_letters() -> str:

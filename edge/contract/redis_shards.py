@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, RedisError
 
-from edge.contract.redis_keys import SLOTS, find_slot
+from edge.contract import redis_keys
 from edge.contract.redis_url import join_address, read_redis_url
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RedisShards:
         self._open_node = open_node
         self._nodes: dict[str, Redis] = {}
         self._to_ask = deque(self._url.nodes)
-        self._masters: list[str] = [""] * SLOTS
+        self._masters: list[str] = [""] * redis_keys.SLOTS
         self._is_stale = self.is_cluster = bool(self._url.nodes)
         self._next_look_up_s = 0.0
         self._looking_up = asyncio.Lock()
@@ -97,18 +97,16 @@ class RedisShards:
         return list(found.values())
 
     async def list_masters(self) -> list[Redis]:
-        """Give a client of every master that has slots."""
-        if self._is_stale:
-            await self._look_up()
-        nodes = dict.fromkeys(self._masters) if self.is_cluster else [""]
-        return [self._get_client(node) for node in nodes if node or not self.is_cluster]
+        """Give a client of every master that holds something of ours."""
+        nodes = {await self._find_master(redis_keys.links_ready(group)) for group in range(redis_keys.GROUPS)}
+        return [self._get_client(node) for node in sorted(nodes)]
 
     async def _find_master(self, key: str) -> str:
         if not self.is_cluster:
             return ""
         if self._is_stale:
             await self._look_up()
-        if node := self._masters[find_slot(key)]:
+        if node := self._masters[redis_keys.find_slot(key)]:
             return node
         raise RedisConnectionError(f"no node of the cluster is known to hold {key}")
 
@@ -125,19 +123,25 @@ class RedisShards:
             if not self._is_stale or clock() < self._next_look_up_s:
                 return
             self._next_look_up_s = clock() + LOOK_UP_PAUSE_S
+            reason: BaseException | None = None
             async with asyncio.timeout(LOOK_UP_S):
                 for _ in range(len(self._to_ask)):
                     # Never the same first: a node that hangs, or is cut off from the others, costs one turn.
                     self._to_ask.rotate(-1)
                     asked = self._to_ask[0]
-                    with contextlib.suppress(*REDIS_FAULTS):
+                    try:
                         ranges: Any = await self._get_client(asked).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]  # redis-py's
-                        await self._take_over(ranges, asked)
-                        return
-            raise RedisConnectionError("no node of the cluster answers")
+                    except REDIS_FAULTS as error:
+                        reason = error
+                        continue
+                    await self._take_over(ranges, asked)
+                    return
+            raise RedisConnectionError(
+                f"no node of the cluster says who has which slots: {reason}"
+            ) from reason
 
     async def _take_over(self, ranges: list[Any], asked: str) -> None:
-        masters = [""] * SLOTS
+        masters = [""] * redis_keys.SLOTS
         nodes: dict[str, None] = {}
         for first, last, *members in ranges:
             addresses = [_read_address(member, asked) for member in members]

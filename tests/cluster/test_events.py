@@ -38,11 +38,15 @@ CLICKS = 25
 KIB = 1 << 10
 
 
+def open_spool(folder: Path) -> Spool:
+    return Spool(folder / "journals", segment_bytes=64 * KIB, budget_bytes=64 << 20)
+
+
 class Journals:
     """Shippers of one host, each with a journal, until their journals go to five partitions or more."""
 
     def __init__(self, folder: Path, cluster: ValkeyCluster) -> None:
-        self._spool = Spool(folder / "journals", segment_bytes=64 * KIB, budget_bytes=64 << 20)
+        self._spool = open_spool(folder)
         self._shippers: list[Shipper] = []
         self.partitions: set[int] = set()
         self.clicks: list[UUID] = []
@@ -72,6 +76,11 @@ class Journals:
                 click = make_click()
                 journal.append(encode_event(click))
                 self.clicks.append(UUID(bytes=click.id))
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether all of it is in Redis."""
+        return all(not journal.has_uncut_events and not journal.unshipped for journal in self._journals)
 
     @property
     def is_landed(self) -> bool:
@@ -137,6 +146,37 @@ async def test_the_doctor_adds_the_partitions_up(
     assert after["stream"].ok, after["stream"].says
     assert f"in {len(journals.partitions | {0})} partitions" in after["stream"].says
     await journals.stop()
+
+
+async def test_fewer_partitions_than_before_strand_no_chunk(
+    tmp_path: Path, cluster: ValkeyCluster, pool: asyncpg.Pool, shards: RedisShards, pipeline: Pipeline
+) -> None:
+    """What was shipped to many partitions is taken over by a worker that knows of one only."""
+    before = Journals(tmp_path, cluster)
+    before.click()
+    await eventually(lambda: before.is_shipped)
+    await eventually(lambda: _has_all(shards, before.partitions))
+    await before.stop()
+    spool = open_spool(tmp_path)
+    successor = Shipper(
+        spool=spool,
+        journal=spool.open_journal(),
+        redis_url=cluster.url,
+        interval_s=0.001,
+        window_bytes=1 << 20,
+        partitions=1,
+    )
+    tasks = [asyncio.create_task(successor.keep_shipping()), asyncio.create_task(successor.keep_adopting())]
+    pipeline.start_flusher()
+    await eventually(lambda: spool.read_state().journals == 1, timeout_s=30)  # all but its own are retired
+    assert sorted(await list_clicks(pool)) == sorted(before.clicks)
+    await eventually(lambda: _is_drained(shards))
+    await end_tasks(tasks)
+    await successor.drain(0)
+
+
+async def _is_drained(shards: RedisShards) -> bool:
+    return await count_waiting(shards) == 0
 
 
 async def _has_all(shards: RedisShards, partitions: set[int]) -> bool:

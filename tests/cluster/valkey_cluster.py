@@ -67,7 +67,7 @@ class Node:
     def ask(self, command: str, *arguments: object) -> Any:
         """Send a command; a connection from before a restart is replaced."""
         self.redis.connection_pool.disconnect()
-        return self.redis.execute_command(command, *arguments)
+        return self.redis.execute_command(command, *arguments)  # type: ignore[no-untyped-call]  # redis-py's
 
     def role(self) -> str:
         """Give master or slave."""
