@@ -10,7 +10,7 @@ import pytest
 from edge.contract import redis_keys
 from edge.link_feed import LinksUnavailableError
 from tests.edge.factories import declare_ready, make_link, publish
-from tests.edge.feeds import A_SECOND, RunningFeed, encode, running_feed, slow_load
+from tests.edge.feeds import RunningFeed, encode, running_feed, slow_load
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from edge.link_cache import CachedLink
     from tests.conftest import TestServer
-
-A_SECOND = 1.0
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edge.contract.link_record import LinkRecord
     from tests.conftest import TestServer
 
-A_SECOND = 1.0
-
 
 @pytest.fixture
 async def edge(redis_url: str) -> AsyncIterator[RunningFeed]:

@@ -9,7 +9,7 @@ from edge.contract import redis_keys
 from edge.contract.link_record import encode_link
 from edge.worker import end_tasks
 from tests.edge.factories import declare_ready, make_link, publish
-from tests.edge.feeds import A_SECOND, RunningFeed, running_feed
+from tests.edge.feeds import RunningFeed, running_feed
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tests.conftest import TestServer
-
-A_SECOND = 1.0
 
 
 @pytest.fixture
