@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from redis.exceptions import RedisError
+
 from edge.contract import redis_keys
 
 if TYPE_CHECKING:
@@ -43,9 +45,12 @@ async def read_markers(shards: RedisShards) -> list[bytes | None]:
 
 def is_marker_of(marker: bytes | None, history: bytes) -> bool:
     """Tell whether a server with this history may be believed when it has `marker`."""
-    return marker is not None and bool(history) and marker.partition(b":")[0] == history
+    return marker is not None and marker.partition(b":")[0] == history
 
 
 def read_history(answer: bytes) -> bytes:
-    """Give the name of a server's history from its answer to ASK_HISTORY; empty if it has none."""
-    return answer.partition(_HISTORY)[2].split(b"\r", 1)[0]
+    """Give a server's history from its answer to ASK_HISTORY. Raises RedisError if it names none."""
+    history = answer.partition(_HISTORY)[2].split(b"\r", 1)[0]
+    if not history:
+        raise RedisError("INFO replication does not say master_replid, without which no link is vouched for")
+    return history
