@@ -69,16 +69,14 @@ class RedisShards:
             self._is_stale = self.is_cluster
             if isinstance(error, MovedError):  # the cluster itself says that it has changed
                 self._next_look_up_s = 0.0
-            if _is_broken(error):  # those that wait in the pool are as old as the one that broke
-                with contextlib.suppress(*REDIS_FAULTS):
-                    await redis.connection_pool.disconnect(inuse_connections=False)
             raise
 
     async def try_twice(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, and make it once more if it failed at once.
 
-        For calls that may be repeated, of callers who cannot come back later. The first fault closes
-        dead connections and shows where a slot has gone; what hung is not tried again.
+        For calls that may be repeated, of callers who cannot come back later. A connection whose server
+        has gone is found out by using it, and so is a slot that has: the second try has a new connection
+        (pools give out first what came back last) and a new map. What hung is not tried again.
         """
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -126,9 +124,9 @@ class RedisShards:
             reason: BaseException | None = None
             async with asyncio.timeout(LOOK_UP_S):
                 for _ in range(len(self._to_ask)):
-                    # Never the same first: a node that hangs, or is cut off from the others, costs one turn.
-                    self._to_ask.rotate(-1)
+                    # In turn: a node that hangs, or is cut off from the others, is not asked again soon.
                     asked = self._to_ask[0]
+                    self._to_ask.rotate(-1)
                     try:
                         ranges: Any = await self._get_client(asked).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]  # redis-py's
                     except REDIS_FAULTS as error:
@@ -148,7 +146,9 @@ class RedisShards:
             masters[first : last + 1] = [addresses[0]] * (last + 1 - first)
             nodes |= dict.fromkeys(addresses)
         self._masters, self._is_stale = masters, False
-        self._to_ask = deque(dict.fromkeys([*nodes, *self._url.nodes]))
+        known = dict.fromkeys([*nodes, *self._url.nodes])
+        asked_before = [node for node in self._to_ask if node in known]
+        self._to_ask = deque([*(known.keys() - set(asked_before)), *asked_before])
         for gone in self._nodes.keys() - set(self._to_ask):
             with contextlib.suppress(*REDIS_FAULTS):
                 await self._nodes.pop(gone).aclose()
@@ -165,12 +165,6 @@ class RedisShards:
             with contextlib.suppress(*REDIS_FAULTS):
                 await redis.aclose()
         self._nodes.clear()
-
-
-def _is_broken(error: BaseException) -> bool:
-    """Tell whether a connection broke; a pool that has none free for too long says nearly the same."""
-    has_ended = isinstance(error, RedisConnectionError | OSError) and not isinstance(error, TimeoutError)
-    return has_ended and not isinstance(error.__cause__, TimeoutError)
 
 
 def _read_address(member: list[Any], asked: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -99,6 +99,23 @@ async def test_a_node_that_hangs_does_not_keep_the_others_from_being_found(clust
                 await eventually(lambda: write(shards, key))  # noqa: B023  awaited here
     finally:
         os.kill(hanging.server.pid, signal.SIGCONT)
+
+
+async def test_nodes_are_asked_in_turn(
+    cluster: ValkeyCluster, shards: RedisShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is cut off from the others, and does not know it, is not asked for ever."""
+    asked, take_over = [], shards._take_over
+
+    async def take_over_and_note(ranges: list[Any], node: str) -> None:
+        asked.append(node)
+        await take_over(ranges, node)
+
+    monkeypatch.setattr(shards, "_take_over", take_over_and_note)
+    for _ in range(2 * len(cluster.nodes)):
+        shards._is_stale, shards._next_look_up_s = True, 0.0
+        assert await write(shards, "a")
+    assert set(asked) == {f"127.0.0.1:{node.port}" for node in cluster.nodes}
 
 
 async def test_a_cluster_that_is_not_there_is_a_fault(cluster: ValkeyCluster) -> None:
