@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +12,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from deploy.embedded import EmbeddedValkey, RunningServer, make_server_folder
+from deploy.process import is_port_free
 from edge.contract.redis_keys import SLOTS, find_slot
-from tests.support import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,14 +25,15 @@ MASTERS: Final = 3
 NODE_TIMEOUT_MS: Final = 1000
 """A replica takes over within about twice that."""
 PATIENCE_S: Final = 60.0
+KEPT_PORTS: Final = range(20_000, 32_000)
 
 
 class _EmbeddedNode(EmbeddedValkey):
     """An embedded Valkey with what makes it a node of a cluster; it keeps no data on disk."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        super().__init__(folder, password)
-        self.bus_port = free_port()
+        super().__init__(folder, password, port=_port_to_keep())
+        self.bus_port = _port_to_keep()
 
     def command(self) -> Command:
         """Describe the process as for a single server, and the cluster's settings with it."""
@@ -183,6 +185,17 @@ class ValkeyCluster:
 
     def _count_known(self, node: Node) -> int:
         return int(node.ask("CLUSTER INFO")["cluster_known_nodes"])
+
+
+def _port_to_keep() -> int:
+    """Give a port below those that the system gives to outgoing connections.
+
+    A node that was killed must find its port free when it is started again.
+    """
+    for port in random.sample(KEPT_PORTS, 1000):
+        if is_port_free(port):
+            return port
+    raise AssertionError(f"no port in {KEPT_PORTS} is free")
 
 
 def _is_done(node: Node, command: str, *arguments: object) -> bool:
