@@ -41,6 +41,11 @@ def read_redis_url(url: str) -> RedisUrl:
     if scheme in SINGLE:
         return RedisUrl(url)
     place, question, options = rest.partition("?")
+    if _splits_account(rest):
+        raise ValueError(
+            "SWITCHYARD_REDIS_URL has an '@' after its '?'; write a '?' in the password as %3F,"
+            " and an '@' in an option as %40"
+        )
     account, at, place = place.rpartition("@")
     hosts, _slash, database = place.partition("/")
     if database not in {"", "0"}:
@@ -73,5 +78,11 @@ def join_address(host: str, port: int) -> str:
 def without_password(url: str) -> str:
     """Give a URL fit for a message."""
     scheme, _mark, rest = url.partition("://")
-    place = rest.partition("?")[0].rpartition("@")[2]
+    place = "" if _splits_account(rest) else rest.partition("?")[0].rpartition("@")[2]
     return f"{scheme}://{place}" if place else scheme
+
+
+def _splits_account(rest: str) -> bool:
+    """Tell whether what stands before the question mark may be a part of a password."""
+    place, _question, options = rest.partition("?")
+    return "@" in options and "@" not in place

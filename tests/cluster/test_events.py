@@ -10,7 +10,7 @@ from deploy import doctor
 from edge.contract import redis_keys
 from edge.contract.events import encode_event
 from edge.contract.partitions import count_waiting, read_partitions
-from edge.shipper import Shipper
+from edge.shipper import PARTITIONS_IN_CLUSTER, Shipper
 from edge.spool import Spool
 from edge.worker import end_tasks
 from tests.builders import LinkRow, VariantRow, insert_link, insert_user
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
-PARTITIONS = 8
+PARTITIONS = PARTITIONS_IN_CLUSTER
 ROUNDS = 12
 CLICKS = 25
 KIB = 1 << 10

@@ -41,6 +41,7 @@ class TestCluster:
             ("redis+cluster://:secret@[::1:7000", "which is not host:port"),
             ("redis+cluster://:secret@a:7000/2", "database '2'; a cluster has database 0 and no other"),
             ("redis+cluster://:sec{node}ret@a:7000", "write it as %7B"),
+            ("redis+cluster://:sec?ret@a:7000", "write a '?' in the password as %3F"),
         ],
     )
     def test_what_is_malformed_is_refused_by_name_and_without_the_password(self, url: str, rule: str) -> None:
@@ -57,6 +58,7 @@ class TestCluster:
         ("rediss+cluster://me:se@cret@a:1,b:2?password=secret", "rediss+cluster://a:1,b:2"),
         ("postgresql://me:secret@db.example/switchyard", "postgresql://db.example/switchyard"),
         ("redis://a", "redis://a"),
+        ("redis://:sec?ret@a", "redis"),
         ("nonsense", "nonsense"),
     ],
 )
