@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from deploy.embedded import EmbeddedValkey, RunningServer, make_server_folder
-from deploy.process import is_port_free
+from deploy.process import StartFailed, is_port_free
 from edge.contract.redis_keys import SLOTS, find_slot
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ MASTERS: Final = 3
 NODE_TIMEOUT_MS: Final = 1000
 """A replica takes over within about twice that."""
 PATIENCE_S: Final = 60.0
+ATTEMPTS: Final = 5
 KEPT_PORTS: Final = range(20_000, 32_000)
 
 
@@ -90,7 +91,7 @@ class ValkeyCluster:
     def __init__(self, folder: Path, password: str) -> None:
         folder.mkdir(mode=0o711)
         self._password = password
-        self.nodes = [Node(folder / f"node-{number}", password) for number in range(2 * MASTERS)]
+        self.nodes = [_start_node(folder / f"node-{number}", password) for number in range(2 * MASTERS)]
 
     @property
     def url(self) -> str:
@@ -99,9 +100,8 @@ class ValkeyCluster:
         return f"redis+cluster://:{self._password}@{hosts}"
 
     def create(self) -> None:
-        """Start the nodes and make them a cluster."""
+        """Make the nodes a cluster."""
         for epoch, node in enumerate(self.nodes, start=1):
-            node.start()
             node.ask("CLUSTER SET-CONFIG-EPOCH", epoch)
         first = self.nodes[0]
         for node in self.nodes[1:]:
@@ -185,6 +185,21 @@ class ValkeyCluster:
 
     def _count_known(self, node: Node) -> int:
         return int(node.ask("CLUSTER INFO")["cluster_known_nodes"])
+
+
+def _start_node(folder: Path, password: str) -> Node:
+    """Start a node; with other ports, if somebody took one of them a moment before."""
+    for attempt in range(ATTEMPTS):
+        node = Node(folder.with_name(f"{folder.name}-{attempt}"), password)
+        try:
+            node.start()
+        except StartFailed:
+            node.server.kill()
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return node
+    raise AssertionError("unreachable")
 
 
 def _port_to_keep() -> int:
