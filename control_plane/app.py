@@ -12,11 +12,9 @@ from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Server
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from control_plane.core.clock import utc_now
+from control_plane.core.redis_client import open_redis
 from control_plane.db.pool import open_pool
 from control_plane.dialects.envelope import CommonMethods, add_response_headers
 from control_plane.dialects.failures import answer_failure
@@ -64,12 +62,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
 async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> AsyncIterator[None]:
     """Open what handlers work with, for as long as the application runs."""
     pool = await open_pool(settings.database_url, size=settings.database_pool_size)
-    redis = Redis.from_url(
-        settings.redis_url,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
+    redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     app.state.services = Services(settings, pool, RequestLimiter(redis), clock)
     try:
         yield

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edge.contract.redis_url import read_redis_url
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     flusher_name: str = "flusher-1"
     ip_storage: Literal["full", "truncated", "none"] = "truncated"
     click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what a type cannot tell."""
+        read_redis_url(self.redis_url)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -14,21 +14,25 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
+from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import MIGRATIONS, read_migrations
 from control_plane.pipeline.publisher import is_redis_complete
 from deploy.http_probe import fetch
 from deploy.process_states import find_faults
-from deploy.servers import OLDEST_POSTGRES, OLDEST_REDIS, read_postgres, read_redis, without_password
+from deploy.servers import OLDEST_POSTGRES, OLDEST_REDIS, read_postgres, read_redis
 from edge.contract import redis_keys
+from edge.contract.partitions import read_partitions
+from edge.contract.redis_shards import REDIS_FAULTS
+from edge.contract.redis_url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deploy.data_folder import Ready
     from deploy.servers import RedisFacts
+    from edge.contract.redis_shards import RedisShards
 
 LONG_LAG_MS: Final = 10_000
 """Clicks land within a second when all is well."""
@@ -214,21 +218,30 @@ async def _check_redis(url: str) -> list[Check]:
         ]
     try:
         facts = await read_redis(url)
-        async with Redis.from_url(url, socket_timeout=5) as redis:
-            says = f"{facts.product} {facts.version} at {without_password(url)}"
-            checks = [Check("redis", facts.major >= OLDEST_REDIS, says)]
-            evicts = facts.memory_policy not in {"noeviction", "unknown"}
-            policy = facts.memory_policy
+        async with open_redis(url, timeout_s=5.0) as redis:
+            oldest = min(facts, key=lambda one: one.major)
+            says = f"{oldest.product} {oldest.version} at {without_password(url)}"
+            if redis.is_cluster:
+                says += f", {len(facts)} masters"
+            checks = [Check("redis", oldest.major >= OLDEST_REDIS, says)]
+            policies = {one.memory_policy for one in facts}
+            evicts = not policies <= {"noeviction", "unknown"}
+            policy = ", ".join(sorted(policies))
             if evicts:
                 policy += ": it may throw links and events away. Set maxmemory-policy to noeviction."
             checks.append(Check("memory policy", not evicts, policy))
-            checks.append(_check_redis_memory(facts))
+            checks.append(_check_redis_memory(max(facts, key=_fullness)))
             checks.append(await _check_redis_speed(redis))
             return [*checks, await _check_links(redis), await _check_stream(redis), await _check_dead(redis)]
     except (ResponseError, AuthenticationError) as error:
         return [Check("redis", False, f"Redis at {without_password(url)} turns us away: {error}")]
-    except (RedisError, OSError, ValueError) as error:
+    except (*REDIS_FAULTS, ValueError) as error:
         return [Check("redis", False, f"Redis at {without_password(url)} does not answer: {error}")]
+
+
+def _fullness(facts: RedisFacts) -> tuple[float, float]:
+    share = facts.used_memory_mb / facts.memory_limit_mb if facts.memory_limit_mb else 0.0
+    return share, facts.used_memory_mb
 
 
 def _check_redis_memory(facts: RedisFacts) -> Check:
@@ -246,18 +259,20 @@ def _check_redis_memory(facts: RedisFacts) -> Check:
     return Check("redis memory", True, says)
 
 
-async def _check_redis_speed(redis: Redis) -> Check:
-    await redis.ping()  # connects
-    started = time.perf_counter()
-    await redis.ping()
-    took_ms = (time.perf_counter() - started) * 1000
+async def _check_redis_speed(redis: RedisShards) -> Check:
+    took_ms = 0.0
+    for master in await redis.list_masters():
+        await master.ping()  # connects
+        started = time.perf_counter()
+        await master.ping()
+        took_ms = max(took_ms, (time.perf_counter() - started) * 1000)
     if took_ms < LONG_ANSWER_MS:
         return Check("redis speed", True, f"answers in {took_ms:.1f} ms")
     says = f"Redis takes {took_ms:.0f} ms to answer. Links that are not in memory have to wait."
     return Check("redis speed", False, says)
 
 
-async def _check_links(redis: Redis) -> Check:
+async def _check_links(redis: RedisShards) -> Check:
     if await is_redis_complete(redis):
         return Check("links", True, "Redis has every link")
     return Check(
@@ -265,21 +280,39 @@ async def _check_links(redis: Redis) -> Check:
     )
 
 
-async def _check_stream(redis: Redis) -> Check:
-    length = await redis.xlen(redis_keys.events())
-    try:
-        pending = (await redis.xpending(redis_keys.events(), redis_keys.FLUSHER_GROUP))["pending"]
-        consumers = await redis.xinfo_consumers(redis_keys.events(), redis_keys.FLUSHER_GROUP)
-    except ResponseError:
+async def _check_stream(redis: RedisShards) -> Check:
+    """Add up the partitions; each of them has to be read by someone."""
+    waiting = pending = 0
+    consumers: set[bytes] = set()
+    unread: list[int] = []
+    partitions = sorted(await read_partitions(redis))
+    for partition in partitions:
+        stream = redis_keys.events(partition)
+        async with redis.at(stream) as master:
+            waiting += await master.xlen(stream)
+            try:
+                pending += (await master.xpending(stream, redis_keys.FLUSHER_GROUP))["pending"]
+                found = await master.xinfo_consumers(stream, redis_keys.FLUSHER_GROUP)
+            except ResponseError:
+                found = []
+        consumers |= {consumer["name"].rpartition(b":")[0] for consumer in found}
+        if not any(consumer["idle"] < LONG_LAG_MS for consumer in found):
+            unread.append(partition)
+    if not consumers:
         return Check("stream", False, "No flusher has ever read the event stream. Does one run?")
-    says = f"{length} chunks wait, {pending} of them in hand of {len(consumers)} flusher(s)"
-    if not any(consumer["idle"] < LONG_LAG_MS for consumer in consumers):
-        return Check("stream", False, f"{says}; none has asked for more lately. Does a flusher run?")
+    says = f"{waiting} chunks wait, {pending} of them in hand of {len(consumers)} flusher(s)"
+    if len(partitions) > 1:
+        says += f", in {len(partitions)} partitions"
+    if unread:
+        names = ", ".join(map(str, unread))
+        says += f"; none has asked for more of partition {names} lately. Does a flusher run?"
+        return Check("stream", False, says)
     return Check("stream", True, says)
 
 
-async def _check_dead(redis: Redis) -> Check:
-    letters = await redis.xlen(redis_keys.dead_letters())
+async def _check_dead(redis: RedisShards) -> Check:
+    async with redis.at(redis_keys.dead_letters()) as master:
+        letters = await master.xlen(redis_keys.dead_letters())
     if letters:
         key = redis_keys.dead_letters()
         return Check(

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import MigrationError, migrate
 from deploy import demo
 from deploy.data_folder import DataFolder, Ready
@@ -25,7 +24,8 @@ from deploy.process import StartFailed, await_port_free, choose_port
 from deploy.servers import await_postgres, await_redis
 from deploy.services import HttpService, PipelineService, ServerService
 from deploy.supervisor import Supervisor
-from edge.contract import redis_keys
+from edge.contract.partitions import count_waiting
+from edge.contract.redis_shards import REDIS_FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,11 +305,11 @@ class LocalStack:
     async def _drain_stream(self, hurry: asyncio.Event) -> None:
         """Give the flusher time to land what the edges have shipped."""
         deadline = time.monotonic() + STREAM_DRAIN_S
-        async with Redis.from_url(self._environment["SWITCHYARD_REDIS_URL"], socket_timeout=2) as redis:
+        async with open_redis(self._environment["SWITCHYARD_REDIS_URL"], timeout_s=2.0) as redis:
             while not hurry.is_set():
                 try:
-                    waiting = await redis.xlen(redis_keys.events())
-                except RedisError:
+                    waiting = await count_waiting(redis)
+                except REDIS_FAULTS:
                     return
                 if not waiting:
                     return

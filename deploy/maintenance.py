@@ -6,8 +6,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-
+from control_plane.core.redis_client import open_redis
 from control_plane.db.pool import open_pool
 from control_plane.logs import configure_logs
 from control_plane.pipeline.publisher import resync
@@ -29,7 +28,7 @@ async def resync_links(database_url: str, redis_url: str) -> int:
     await await_redis(redis_url)
     pool = await open_pool(database_url, size=2)
     try:
-        async with Redis.from_url(redis_url) as redis:
+        async with open_redis(redis_url, timeout_s=None) as redis:
             return await resync(pool, redis)
     finally:
         await pool.close()

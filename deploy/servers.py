@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
+from control_plane.core.redis_client import open_redis
 from deploy.process import StartFailed
+from edge.contract.redis_shards import REDIS_FAULTS
+from edge.contract.redis_url import without_password
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 OLDEST_POSTGRES: Final = 15
 OLDEST_REDIS: Final = 7
@@ -48,13 +52,17 @@ async def read_postgres(url: str, timeout_s: float = 5.0) -> PostgresFacts:
         await db.close()
 
 
-async def read_redis(url: str, timeout_s: float = 5.0) -> RedisFacts:
-    """Ask Redis for its version and memory policy. Raises RedisError or OSError."""
-    async with Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s) as redis:
-        info: dict[str, Any] = await redis.info()
-        policy: dict[Any, Any] = {}
-        with contextlib.suppress(ResponseError):  # hosted servers may not show their configuration
-            policy = await redis.config_get("maxmemory-policy")
+async def read_redis(url: str, timeout_s: float = 5.0) -> list[RedisFacts]:
+    """Ask Redis, or every master of a cluster, for its facts. Raises one of REDIS_FAULTS or ValueError."""
+    async with open_redis(url, timeout_s=timeout_s) as shards:
+        return [await _read_facts(redis) for redis in await shards.list_masters()]
+
+
+async def _read_facts(redis: Redis) -> RedisFacts:
+    info: dict[str, Any] = await redis.info()
+    policy: dict[Any, Any] = {}
+    with contextlib.suppress(ResponseError):  # hosted servers may not show their configuration
+        policy = await redis.config_get("maxmemory-policy")
     product = "valkey" if "valkey_version" in info else "redis"
     version = str(info[f"{product}_version"])
     return RedisFacts(
@@ -87,23 +95,20 @@ async def await_postgres(url: str, patience_s: float = PATIENCE_S) -> PostgresFa
     return facts
 
 
-async def await_redis(url: str, patience_s: float = PATIENCE_S) -> RedisFacts:
-    """Wait until Redis answers. Raises StartFailed when it does not, or is too old."""
+async def await_redis(url: str, patience_s: float = PATIENCE_S) -> list[RedisFacts]:
+    """Wait until Redis, or every master of a cluster, answers. Raises StartFailed if not, or if too old."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
             facts = await read_redis(url)
             break
-        except (RedisError, OSError, ValueError) as error:
+        except (*REDIS_FAULTS, ValueError) as error:
             if time.monotonic() > deadline or isinstance(error, ValueError):
                 raise StartFailed(f"Redis at {without_password(url)} does not answer: {error}") from error
         await asyncio.sleep(0.2)
-    if facts.major < OLDEST_REDIS:
-        raise StartFailed(f"Redis at {without_password(url)} is {facts.version}; 7 is the oldest that works.")
+    oldest = min(facts, key=lambda one: one.major)
+    if oldest.major < OLDEST_REDIS:
+        raise StartFailed(
+            f"Redis at {without_password(url)} is {oldest.version}; 7 is the oldest that works."
+        )
     return facts
-
-
-def without_password(url: str) -> str:
-    """Give a URL fit for a message."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}:{parts.port}{parts.path}" if parts.hostname else parts.scheme

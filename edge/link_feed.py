@@ -1,12 +1,12 @@
 """Keeps the link cache true to Redis: fetches what is missing, follows what changes.
 
-Redis may be away, empty, or restarted with old data. The marker `links_ready` says that every
-link is there; it names the server's run id, so a marker that survived a restart in an old dump is
-not believed. While it does not hold, cached links go on serving and a link that is not cached
-cannot be told from one that does not exist: LinksUnavailableError, never "unknown".
+Redis may be away, empty, or restarted with old data, and so may each master of a cluster. For every
+group of links there is a marker that says whether all of the group are there (readiness.py). While
+it does not hold, cached links go on serving and a link that is not cached cannot be told from one
+that does not exist: LinksUnavailableError, never "unknown".
 
 Changes are a stream, not messages: after a broken connection the feed reads on from where it was.
-Where that is no longer possible (another epoch, or the stream was trimmed further), it forgets
+Where that is no longer possible (other markers, or the stream was trimmed further), it forgets
 the cache, starts anew, and fetches what it forgot in the background.
 """
 
@@ -21,19 +21,22 @@ import structlog
 
 from edge.contract import redis_keys
 from edge.contract.link_record import BadLinkError, decode_link
+from edge.contract.readiness import ASK_HISTORY, is_marker_of, read_history, read_markers
+from edge.contract.redis_shards import REDIS_FAULTS
 from edge.link_cache import UNKNOWN_SLUGS, RecentSlugs
-from edge.redis_client import REDIS_FAULTS, open_redis
+from edge.redis_client import open_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.contract.link_record import LinkRecord
+    from edge.contract.redis_shards import RedisShards
     from edge.link_cache import CachedLink, LinkCache
 
 log = structlog.get_logger()
 
 FOLLOW_BLOCK_MS: Final = 500
-"""How long a read of the changes waits; also how often the marker is looked at."""
+"""How long a read of the changes waits; also how often the markers are looked at."""
 RETRY_S: Final = 0.1
 LOADS_AT_ONCE: Final = 1000
 """Bounds what a flood of unknown slugs may hold in memory."""
@@ -60,7 +63,8 @@ class LinkFeed:
         self._cache = cache
         self._redis = open_redis(redis_url, connections=CONNECTIONS)
         self._follower = open_redis(redis_url, block_s=FOLLOW_BLOCK_MS / 1000)
-        self._epoch: bytes | None = None
+        self._markers: list[bytes | None] = [None] * redis_keys.GROUPS
+        self._next_markers_s = 0.0
         self._position = b"0-0"
         self._loading: dict[str, asyncio.Task[CachedLink | None]] = {}
         self._changed_while_loading: set[str] = set()
@@ -111,7 +115,7 @@ class LinkFeed:
         while True:
             self._changed_while_loading.discard(slug)
             try:
-                record = await self._fetch(slug)
+                record = await self._redis.try_twice(lambda: self._fetch(slug))
             except REDIS_FAULTS as error:
                 raise LinksUnavailableError("Redis does not answer") from error
             if slug not in self._changed_while_loading:
@@ -122,13 +126,37 @@ class LinkFeed:
         return self._cache.put(record)
 
     async def _fetch(self, slug: str) -> LinkRecord | None:
-        before, value, after = await self._read_between_markers([slug])
+        ((value,), is_whole) = await self._read_links([slug])
         if value is not None:
             return _read_record(slug, value)
-        if before is None or before != after or before != self._epoch:
+        if not is_whole:
             self._missing.add(slug, time.monotonic())
             raise LinksUnavailableError("Redis does not have every link yet")
         return None
+
+    async def _read_links(self, slugs: list[str]) -> tuple[list[bytes | None], bool]:
+        """Read links that one master holds; tell whether those that are missing do not exist.
+
+        It is asked over one connection, so that one server answers it all: if that is to be believed,
+        and its markers are still those that this feed began with, it had every link just before.
+        """
+        groups = sorted({redis_keys.link_group(slug) for slug in slugs})
+        async with (
+            self._redis.at(redis_keys.link(slugs[0])) as redis,
+            redis.pipeline(transaction=False) as pipe,
+        ):
+            for slug in slugs:
+                pipe.get(redis_keys.link(slug))
+            for group in groups:
+                pipe.get(redis_keys.links_ready(group))
+            pipe.execute_command(ASK_HISTORY)
+            *found, answer = await pipe.execute()
+        values, markers = found[: len(slugs)], found[len(slugs) :]
+        history = read_history(answer)
+        is_whole = markers == [self._markers[group] for group in groups] and all(
+            is_marker_of(marker, history) for marker in markers
+        )
+        return values, is_whole
 
     # --- renewing ----------------------------------------------------------------------------
 
@@ -150,30 +178,20 @@ class LinkFeed:
     async def _renew_some(self) -> None:
         batch, beginning = self._to_renew[-RENEWED_AT_ONCE:], self.beginnings
         del self._to_renew[-RENEWED_AT_ONCE:]
-        self._in_renewal = set(batch)
-        was_whole = False
+        left = self._in_renewal = set(batch)
         try:
-            before, *values, after = await self._read_between_markers(batch)
-            was_whole = beginning == self.beginnings and before == after == self._epoch
-            if was_whole:
-                for slug, value in zip(batch, values, strict=True):
+            for slugs in await _split(self._redis, batch):
+                values, is_whole = await self._read_links(slugs)
+                if not is_whole or beginning != self.beginnings:
+                    break
+                for slug, value in zip(slugs, values, strict=True):
                     # Not what has changed since it was read: changes are passed on to cached links only.
                     if value is not None and slug in self._in_renewal:
                         self._renew_one(slug, value)
+                left = left - set(slugs)
         finally:
-            if not was_whole:
-                self.renew(batch)
+            self.renew(left)
             self._in_renewal = set()
-
-    async def _read_between_markers(self, slugs: list[str]) -> list[bytes | None]:
-        """Read links; between two equal markers, Redis was whole and "missing" means unknown."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(redis_keys.links_ready())
-            for slug in slugs:
-                pipe.get(redis_keys.link(slug))
-            pipe.get(redis_keys.links_ready())
-            found: list[bytes | None] = await pipe.execute()
-        return found
 
     def _renew_one(self, slug: str, value: bytes) -> None:
         if self._cache.is_full and slug not in self._cache:
@@ -200,46 +218,48 @@ class LinkFeed:
 
     async def _begin(self) -> None:
         """Wait until Redis has every link; then find out where to read on from."""
-        info = await self._follower.info("server")
-        run_id = str(info.get("run_id", "")).encode()
-        while not (epoch := await self._read_epoch()).startswith(run_id + b":"):
+        while None in (markers := await read_markers(self._follower)):
             self.is_ready = False
             self.tried.set()
             await asyncio.sleep(RETRY_S)
-        if epoch != self._epoch or await self._is_trimmed():
-            newest: Any = await self._follower.xrevrange(redis_keys.link_changes(), count=1)
+        if markers != self._markers or await self._is_trimmed():
+            async with self._follower.at(redis_keys.link_changes()) as redis:
+                newest: Any = await redis.xrevrange(redis_keys.link_changes(), count=1)
             self._position = newest[0][0] if newest else b"0-0"
             self.renew(self._cache.list_slugs())
-            # Connections to a server that went would fail the look-ups that follow.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
             self._cache.clear()
             self.beginnings += 1
             # What is being loaded may have been read before a change that is not read any more.
             self._changed_while_loading |= self._loading.keys()
-            log.info("links_feed_started", epoch=epoch.decode())
-        self._epoch = epoch
+            log.info("links_feed_started", beginnings=self.beginnings)
+        self._markers = markers
         self._missing.clear()
         self.is_ready = True
         self.tried.set()
 
-    async def _read_epoch(self) -> bytes:
-        marker: Any = await self._follower.get(redis_keys.links_ready())
-        return marker or b""
+    async def _are_markers_new(self) -> bool:
+        """Tell whether a resync has ended since, or Redis has lost links; looked at now and then."""
+        now_s = time.monotonic()
+        if now_s < self._next_markers_s:
+            return False
+        self._next_markers_s = now_s + FOLLOW_BLOCK_MS / 1000
+        return await read_markers(self._follower) != self._markers
 
     async def _is_trimmed(self) -> bool:
         """Tell whether changes that were not read are gone from the stream."""
-        oldest: Any = await self._follower.xrange(redis_keys.link_changes(), count=1)
+        async with self._follower.at(redis_keys.link_changes()) as redis:
+            oldest: Any = await redis.xrange(redis_keys.link_changes(), count=1)
         return bool(oldest) and _entry_order(oldest[0][0]) > _entry_order(self._position)
 
     async def _read_changes(self) -> None:
-        found: Any = await self._follower.xread(
-            {redis_keys.link_changes(): self._position}, count=1000, block=FOLLOW_BLOCK_MS
-        )
+        changes = redis_keys.link_changes()
+        async with self._follower.at(changes) as redis:
+            found: Any = await redis.xread({changes: self._position}, count=1000, block=FOLLOW_BLOCK_MS)
         entries: list[Entry] = found[0][1] if found else []
         await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
         # Looked at after the read and from where it began: a worker that was stopped for a while
         # may find its connection alive, and the changes of that while trimmed.
-        if await self._read_epoch() != self._epoch or await self._is_trimmed():
+        if await self._is_trimmed() or await self._are_markers_new():
             await self._begin()
         elif entries:
             self._position = entries[-1][0]
@@ -252,22 +272,29 @@ class LinkFeed:
         self._in_renewal -= slugs
         self._changed_while_loading |= slugs & self._loading.keys()
         cached = [slug for slug in slugs if slug in self._cache]
-        if not cached:
-            return
-        async with self._follower.pipeline(transaction=False) as pipe:
-            for slug in cached:
-                pipe.get(redis_keys.link(slug))
-            values = await pipe.execute()
-        for slug, value in zip(cached, values, strict=True):
-            if value is not None:
-                with contextlib.suppress(LinksUnavailableError):
-                    self._cache.store(_read_record(slug, value))
+        for of_one_master in await _split(self._follower, cached):
+            async with (
+                self._follower.at(redis_keys.link(of_one_master[0])) as redis,
+                redis.pipeline(transaction=False) as pipe,
+            ):
+                for slug in of_one_master:
+                    pipe.get(redis_keys.link(slug))
+                values = await pipe.execute()
+            for slug, value in zip(of_one_master, values, strict=True):
+                if value is not None:
+                    with contextlib.suppress(LinksUnavailableError):
+                        self._cache.store(_read_record(slug, value))
 
     async def aclose(self) -> None:
         """Close both connections."""
-        for redis in (self._redis, self._follower):
-            with contextlib.suppress(*REDIS_FAULTS):
-                await redis.aclose()
+        await self._redis.aclose()
+        await self._follower.aclose()
+
+
+async def _split(shards: RedisShards, slugs: Iterable[str]) -> list[list[str]]:
+    """Sort slugs by the master that holds their links."""
+    by_key = {redis_keys.link(slug): slug for slug in slugs}
+    return [[by_key[key] for key in keys] for keys in await shards.split(by_key)]
 
 
 def _read_record(slug: str, value: bytes) -> LinkRecord:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edge.contract.redis_keys import GROUPS
+from edge.contract.redis_url import read_redis_url
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -44,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     journal_sync_ms: Annotated[int, msgspec.Meta(ge=1)] = 1000
     ship_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     ship_window_mb: Annotated[int, msgspec.Meta(ge=1)] = 128
+    event_partitions: Annotated[int, msgspec.Meta(ge=0, le=GROUPS)] = 0
     link_cache_size: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     unknown_link_ttl_s: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     snapshot_dir: str = ""
@@ -56,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
 
     def __post_init__(self) -> None:
         """Refuse what no single field can tell."""
+        read_redis_url(self.redis_url)
         if self.journal_budget_mb < self.journal_segment_mb:
             raise ValueError(
                 f"SWITCHYARD_JOURNAL_BUDGET_MB ({self.journal_budget_mb}) must hold at least one segment"

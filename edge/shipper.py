@@ -8,25 +8,29 @@ outage leaves large chunks, not millions of small ones.
 A chunk that was shipped may be lost with Redis. Once in a while the oldest chunk in flight is
 looked for in the stream; when it is neither there nor landed, all that are missing go again. The
 flusher's ledger makes a chunk that arrives twice count once.
+
+The stream has partitions, which a cluster spreads over its masters. All chunks of a journal go to one:
+the flusher tells beside the chunks how far the journal has landed. Nothing depends on the
+number of partitions staying the same. Whoever takes a journal over ships all of it that has not landed
+to the partition of its own reckoning, and flushers read every partition that is in use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from redis.exceptions import AuthenticationError, OutOfMemoryError, ResponseError
 
 from edge.contract import redis_keys
 from edge.contract.events import chunk_fields
+from edge.contract.redis_shards import REDIS_FAULTS
 from edge.counters import OLDEST_UNLANDED_MS
-from edge.redis_client import REDIS_FAULTS, open_redis
+from edge.redis_client import open_redis
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from edge.journal import Cut, Journal
     from edge.spool import Spool
 
@@ -36,6 +40,8 @@ CHUNKS_AT_ONCE: Final = 16
 """Chunks in one round trip: at most 4 MiB."""
 CHUNKS_IN_FLIGHT: Final = 5000
 LOSS_CHECK_S: Final = 1.0
+PARTITIONS_IN_CLUSTER: Final = 8
+"""Two or three for each of three or four masters; one is enough for a single server."""
 ADOPTION_S: Final = 2.0
 RETRY_S: Final = 0.2
 FAULT_LENGTH: Final = 200
@@ -48,16 +54,24 @@ class Shipper:
     """Ships this worker's journal and those that it took over.
 
     `interval_s`: how long events gather before they go. `window_bytes`: the most that one journal
-    may have in flight.
+    may have in flight. `partitions`: of the event stream; 0 leaves the number to the shipper.
     """
 
-    def __init__(
-        self, *, spool: Spool, journal: Journal, redis_url: str, interval_s: float, window_bytes: int
+    def __init__(  # noqa: PLR0913  what it works with, and how
+        self,
+        *,
+        spool: Spool,
+        journal: Journal,
+        redis_url: str,
+        interval_s: float,
+        window_bytes: int,
+        partitions: int = 0,
     ) -> None:
         self._spool = spool
         self._own = journal
         self._adopted: list[Journal] = []
-        self._redis: Redis = open_redis(redis_url)
+        self._redis = open_redis(redis_url)
+        self._partitions = partitions or (PARTITIONS_IN_CLUSTER if self._redis.is_cluster else 1)
         self._interval_s = interval_s
         self._window_bytes = window_bytes
         self._next_loss_check = self._next_landed = 0.0
@@ -114,9 +128,18 @@ class Shipper:
                 await self._find_lost(journal)
             self._note_oldest(journal)
         if check_loss:
-            await self._redis.ping()  # an idle shipper asks nothing else
+            await self._announce_partitions()  # an idle shipper asks nothing else
             self._retire_landed()
         return moved
+
+    def _pick_partition(self, journal: Journal) -> int:
+        return redis_keys.pick_partition(journal.journal_id, self._partitions)
+
+    async def _announce_partitions(self) -> None:
+        """Tell flushers what to read, each time anew: Redis may have lost it."""
+        used = {self._pick_partition(journal) for journal in [self._own, *self._adopted]}
+        async with self._redis.at(redis_keys.event_partitions()) as redis:
+            await redis.sadd(redis_keys.event_partitions(), *used)
 
     def _retire_landed(self) -> None:
         for journal in [journal for journal in self._adopted if journal.is_empty]:
@@ -140,9 +163,10 @@ class Shipper:
             batch.append(cut)
         if not batch or not self._has_window(journal):
             return False
-        async with self._redis.pipeline(transaction=False) as pipe:
+        stream = redis_keys.events(self._pick_partition(journal))
+        async with self._redis.at(stream) as redis, redis.pipeline(transaction=False) as pipe:
             for cut in batch:
-                pipe.xadd(redis_keys.events(), chunk_fields(journal.read_chunk(cut)))  # type: ignore[arg-type]  # redis-py's dict is invariant
+                pipe.xadd(stream, chunk_fields(journal.read_chunk(cut)))  # type: ignore[arg-type]  # redis-py's dict is invariant
             entry_ids = await pipe.execute()
         for cut, entry_id in zip(batch, entry_ids, strict=True):
             journal.mark_shipped(cut, entry_id)
@@ -153,37 +177,39 @@ class Shipper:
 
     async def _read_landed(self, journal: Journal) -> None:
         if journal.in_flight or journal.unshipped:
-            landed = await self._redis.get(redis_keys.landed(journal.journal_id))
+            mark = redis_keys.landed(journal.journal_id, self._pick_partition(journal))
+            async with self._redis.at(mark) as redis:
+                landed: Any = await redis.get(mark)
             if landed is not None:
                 journal.mark_landed(int(landed))
 
     async def _find_lost(self, journal: Journal) -> None:
         """Put back in line what was shipped, is not in the stream any more, and has not landed."""
-        if not journal.in_flight or await self._is_in_stream(oldest := journal.in_flight[0]):
+        if not journal.in_flight:
+            return
+        stream, oldest = redis_keys.events(self._pick_partition(journal)), journal.in_flight[0]
+        if await self._find_in_stream(stream, [oldest]):
             return
         # Landed is announced before an entry is deleted: what is absent and landed shows here.
         await self._read_landed(journal)
         if not journal.in_flight or journal.in_flight[0] is not oldest:
             return
         suspects = list(journal.in_flight)
-        present = await self._find_in_stream(suspects)
+        present = await self._find_in_stream(stream, suspects)
         await self._read_landed(journal)
         lost = {cut.sequence for cut in suspects if cut.sequence not in present}
         if lost and journal.in_flight and journal.in_flight[0].sequence in lost:
             log.warning("chunks_lost_in_redis", journal=journal.journal_id, chunks=len(lost))
             journal.ship_again(lost)
 
-    async def _is_in_stream(self, cut: Cut) -> bool:
-        return bool(await self._redis.xrange(redis_keys.events(), cut.entry_id, cut.entry_id))
-
-    async def _find_in_stream(self, cuts: list[Cut]) -> set[int]:
+    async def _find_in_stream(self, stream: str, cuts: list[Cut]) -> set[int]:
         """Give the sequences of the chunks that are in the stream."""
         present: set[int] = set()
         for start in range(0, len(cuts), CHUNKS_AT_ONCE):
             batch = cuts[start : start + CHUNKS_AT_ONCE]
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self._redis.at(stream) as redis, redis.pipeline(transaction=False) as pipe:
                 for cut in batch:
-                    pipe.xrange(redis_keys.events(), cut.entry_id, cut.entry_id)
+                    pipe.xrange(stream, cut.entry_id, cut.entry_id)
                 found = await pipe.execute()
             present |= {cut.sequence for cut, entries in zip(batch, found, strict=True) if entries}
         return present

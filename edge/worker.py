@@ -69,6 +69,7 @@ class Worker:
             redis_url=settings.redis_url,
             interval_s=settings.ship_ms / 1000,
             window_bytes=settings.ship_window_mb * MEBI,
+            partitions=settings.event_partitions,
         )
         self._handler = Handler(
             cache=cache,

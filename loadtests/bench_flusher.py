@@ -63,7 +63,7 @@ async def _measure(postgres: RunningServer, valkey: RunningServer, events: int) 
     redis: Redis = Redis.from_url(valkey.url)
     sys.stdout.write(f"filling the stream with {events:,} events\n")
     await _fill(redis, events)
-    stream_bytes = await redis.memory_usage(redis_keys.events(), samples=50)
+    stream_bytes = await redis.memory_usage(redis_keys.events(0), samples=50)
     before = {VALKEY: read_cpu_seconds(valkey.pid), POSTGRES: read_cpu_seconds(postgres.pid)}
     started = time.perf_counter()
     flusher = _start_flusher(postgres.url, valkey.url)
@@ -112,7 +112,7 @@ async def _fill(redis: Redis, events: int) -> None:
         frames = [_make_frame(chance, links) for _ in range(min(EVENTS_PER_CHUNK, events - first))]
         body = b"".join(frames)
         chunk = Chunk(journal_id, sequence, len(frames), zlib.crc32(body), body)
-        pipe.xadd(redis_keys.events(), chunk_fields(chunk))  # type: ignore[arg-type]  # redis-py's dict is invariant
+        pipe.xadd(redis_keys.events(0), chunk_fields(chunk))  # type: ignore[arg-type]  # redis-py's dict is invariant
         if sequence % 50 == 0:
             await pipe.execute()
     await pipe.execute()
@@ -143,7 +143,7 @@ def _make_frame(chance: random.Random, links: list[tuple[bytes, list[bytes]]]) -
 
 async def _await_empty(redis: Redis) -> None:
     deadline = time.monotonic() + TIMEOUT_S
-    while await redis.xlen(redis_keys.events()):
+    while await redis.xlen(redis_keys.events(0)):
         if time.monotonic() > deadline:
             raise RuntimeError(f"the stream was not empty after {TIMEOUT_S} s")
         await asyncio.sleep(0.02)

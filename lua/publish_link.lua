@@ -9,8 +9,8 @@
 -- version counts as older than any.
 --
 -- Example: with "0000000000000007..." at KEYS[1]
---   EVALSHA <sha> 1 sy1:link:{shoes} 6 "0000000000000006..."  ->  0, nothing changed
---   EVALSHA <sha> 1 sy1:link:{shoes} 8 "0000000000000008..."  ->  1, written
+--   EVALSHA <sha> 1 sy1:link:{61}:shoes 6 "0000000000000006..."  ->  0, nothing changed
+--   EVALSHA <sha> 1 sy1:link:{61}:shoes 8 "0000000000000008..."  ->  1, written
 
 assert(#KEYS == 1, "publish_link takes 1 key")
 assert(#ARGV == 2, "publish_link takes 2 arguments")

@@ -7,8 +7,8 @@
 -- Result: the mark as it now is. Flushers commit in one order and may speak in another.
 --
 -- Example: with "7" at KEYS[1]
---   EVALSHA <sha> 1 sy1:landed:{0197...} 6 604800  ->  7, nothing changed
---   EVALSHA <sha> 1 sy1:landed:{0197...} 9 604800  ->  9
+--   EVALSHA <sha> 1 sy1:landed:{10}:0197... 6 604800  ->  7, nothing changed
+--   EVALSHA <sha> 1 sy1:landed:{10}:0197... 9 604800  ->  9
 
 assert(#KEYS == 1, "raise_landed takes 1 key")
 assert(#ARGV == 2, "raise_landed takes 2 arguments")

@@ -22,12 +22,15 @@ import pytest
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
+from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import migrate
 from control_plane.db.pool import open_pool
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey, RunningServer, make_server_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from edge.contract.redis_shards import RedisShards
 
 _MARK = "switchyard:tests"
 """Key that says: this Redis database belongs to the tests."""
@@ -154,6 +157,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     client = Redis.from_url(redis_url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def shards(redis_url: str) -> AsyncIterator[RedisShards]:
+    """The same Redis as the processes of Switchyard open it."""
+    async with open_redis(redis_url, timeout_s=5.0) as shards:
+        yield shards
 
 
 def _with_path(url: str, path: str) -> str:

@@ -38,6 +38,9 @@ def test_the_readme_lists_every_setting_with_its_default(
 def test_a_setting_that_is_missing_or_malformed_is_named() -> None:
     with pytest.raises(ValueError, match="SWITCHYARD_REDIS_URL"):
         read_edge_settings({})
+    for read_settings in (read_edge_settings, read_control_plane_settings):
+        with pytest.raises(ValueError, match="SWITCHYARD_REDIS_URL must begin with one of redis://"):
+            read_settings(NEEDED | {"SWITCHYARD_REDIS_URL": "http://localhost"})
     with pytest.raises(ValueError, match=r"int.*SWITCHYARD_EDGE_PORT"):
         read_edge_settings(NEEDED | {"SWITCHYARD_EDGE_PORT": "eighty"})
     with pytest.raises(ValueError, match=r"32.*SWITCHYARD_JWT_SECRET"):

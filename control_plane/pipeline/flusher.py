@@ -5,9 +5,11 @@ are new, COPY their rows, add to the rollups, and enter the chunks into the ledg
 the journals' owners are told how far they have landed, and only then are the entries acknowledged
 and deleted. Dying between any two steps repeats a round, and the ledger drops what it knows.
 
-Two lanes do rounds side by side: one builds rows while Postgres works for the other. Each lane is a
-consumer of its own, and begins with what its predecessor of the same name left pending. Chunks that
-another flusher left pending for long are claimed.
+Every partition of the stream that an edge ships to has its lane; the first, which on a single server
+is the only one, has two, so that one builds rows while Postgres works for the other. Each lane is a
+consumer of its own, and begins with what its predecessor of the same name left pending. Any number of
+flushers share the partitions: whoever asks gets the next chunks. Those that another flusher left
+pending for long are claimed.
 
 What cannot be landed goes to the dead-letter stream with its reason: an entry that cannot be read
 (its journal ships the chunk again), a single event that cannot be decoded, or a chunk whose rows
@@ -24,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from control_plane.core.lua_scripts import load_lua
-from control_plane.core.retry import keep_running
+from control_plane.core.redis_client import open_redis
+from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import open_pool
 from control_plane.pipeline.landing import (
     LONGEST_SEQUENCE,
@@ -41,18 +43,26 @@ from control_plane.pipeline.landing import (
 )
 from edge.contract import redis_keys
 from edge.contract.events import BadChunkError, Chunk, read_chunk
+from edge.contract.partitions import read_partitions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from control_plane.db.pool import Pool
     from control_plane.settings import Settings
+    from edge.contract.redis_shards import RedisShards
 
 log = structlog.get_logger()
 _RAISE_LANDED: Final = load_lua("raise_landed")
 
-LANES: Final = 2
+LANES_OF_FIRST: Final = 2
+LANDING_AT_ONCE: Final = 2
+"""Connections to Postgres, which all lanes share."""
+PARTITIONS_EVERY_S: Final = 1.0
 CHUNKS_PER_ROUND: Final = 16
 """At most 4 MiB of events, which bounds the memory of a lane whatever the backlog."""
 BLOCK_MS: Final = 500
+REDIS_TIMEOUT_S: Final = 5.0
 CLAIM_IDLE_MS: Final = 30_000
 CLAIM_EVERY_S: Final = 10.0
 DRAIN_S: Final = 5.0
@@ -65,13 +75,17 @@ Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 class Lane:
-    """One consumer of the event stream."""
+    """One consumer of one partition of the event stream."""
 
-    def __init__(self, pool: Pool, redis: Redis, settings: Settings, name: str) -> None:
+    def __init__(
+        self, pool: Pool, redis: RedisShards, settings: Settings, *, partition: int, number: int
+    ) -> None:
         self._pool = pool
         self._redis = redis
         self._ip_storage = settings.ip_storage
-        self.name = name
+        self._partition = partition
+        self._stream = redis_keys.events(partition)
+        self.name = f"{settings.flusher_name}:{number}"
         self._next_claim_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -95,11 +109,12 @@ class Lane:
                 return
 
     async def _join_group(self) -> None:
-        try:
-            await self._redis.xgroup_create(redis_keys.events(), redis_keys.FLUSHER_GROUP, "0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        async with self._redis.at(self._stream) as redis:
+            try:
+                await redis.xgroup_create(self._stream, redis_keys.FLUSHER_GROUP, "0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
 
     async def _finish_pending(self) -> None:
         """Land what this consumer had received and not acknowledged when it last ended."""
@@ -107,13 +122,14 @@ class Lane:
             await self._land_entries(entries)
 
     async def _read(self, after: bytes, *, block_ms: int | None) -> list[Entry]:
-        found: Any = await self._redis.xreadgroup(
-            redis_keys.FLUSHER_GROUP,
-            self.name,
-            {redis_keys.events(): after},
-            count=CHUNKS_PER_ROUND,
-            block=block_ms,
-        )
+        async with self._redis.at(self._stream) as redis:
+            found: Any = await redis.xreadgroup(
+                redis_keys.FLUSHER_GROUP,
+                self.name,
+                {self._stream: after},
+                count=CHUNKS_PER_ROUND,
+                block=block_ms,
+            )
         return cast("list[Entry]", found[0][1]) if found else []
 
     async def _claim_abandoned(self) -> list[Entry]:
@@ -122,13 +138,14 @@ class Lane:
         if now_s < self._next_claim_s:
             return []
         self._next_claim_s = now_s + CLAIM_EVERY_S
-        claimed: Any = await self._redis.xautoclaim(
-            redis_keys.events(),
-            redis_keys.FLUSHER_GROUP,
-            self.name,
-            min_idle_time=CLAIM_IDLE_MS,
-            count=CHUNKS_PER_ROUND,
-        )
+        async with self._redis.at(self._stream) as redis:
+            claimed: Any = await redis.xautoclaim(
+                self._stream,
+                redis_keys.FLUSHER_GROUP,
+                self.name,
+                min_idle_time=CLAIM_IDLE_MS,
+                count=CHUNKS_PER_ROUND,
+            )
         return cast("list[Entry]", claimed[1])
 
     async def _land_entries(self, entries: list[Entry]) -> None:
@@ -142,13 +159,14 @@ class Lane:
                 await self._bury(str(error), payload=repr(fields).encode())
                 log.error("stream_entry_unreadable", entry_id=entry_id.decode(), reason=str(error))  # noqa: TRY400  the reason says it all
         watermarks = await self._land_or_isolate(chunks) if chunks else {}
-        async with self._redis.pipeline(transaction=False) as pipe:
+        async with self._redis.at(self._stream) as redis, redis.pipeline(transaction=False) as pipe:
             # Announced before the deletion: a chunk that is gone from the stream has landed or is lost.
             for journal_id, sequence in watermarks.items():
-                pipe.eval(_RAISE_LANDED, 1, redis_keys.landed(journal_id), sequence, LANDED_TTL_S)
+                mark = redis_keys.landed(journal_id, self._partition)
+                pipe.eval(_RAISE_LANDED, 1, mark, sequence, LANDED_TTL_S)
             entry_ids = [entry_id for entry_id, _fields in entries]
-            pipe.xack(redis_keys.events(), redis_keys.FLUSHER_GROUP, *entry_ids)
-            pipe.xdel(redis_keys.events(), *entry_ids)
+            pipe.xack(self._stream, redis_keys.FLUSHER_GROUP, *entry_ids)
+            pipe.xdel(self._stream, *entry_ids)
             await pipe.execute()
 
     async def _land_or_isolate(self, chunks: list[Chunk]) -> dict[str, int]:
@@ -197,12 +215,14 @@ class Lane:
             await self._bury(event.reason, payload=event.payload)
 
     async def _bury(self, reason: str, journal_id: str = "", sequence: int = 0, payload: bytes = b"") -> None:
-        await self._redis.xadd(
-            redis_keys.dead_letters(),
-            {"reason": reason, "journal": journal_id, "sequence": sequence, "payload": payload},
-            maxlen=DEAD_LETTERS_KEPT,
-            approximate=True,
-        )
+        letters = redis_keys.dead_letters()
+        async with self._redis.at(letters) as redis:
+            await redis.xadd(
+                letters,
+                {"reason": reason, "journal": journal_id, "sequence": sequence, "payload": payload},
+                maxlen=DEAD_LETTERS_KEPT,
+                approximate=True,
+            )
 
 
 def _check_chunk(chunk: Chunk) -> Chunk:
@@ -215,13 +235,33 @@ def _check_chunk(chunk: Chunk) -> Chunk:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Flush until `stop` is set; what is in the stream by then still lands, if Postgres lets it."""
-    pool = await open_pool(settings.database_url, size=LANES)
-    redis: Redis = Redis.from_url(settings.redis_url, socket_timeout=5 + BLOCK_MS / 1000)
+    pool = await open_pool(settings.database_url, size=LANDING_AT_ONCE)
+    redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S + BLOCK_MS / 1000)
     try:
         async with asyncio.TaskGroup() as lanes:
-            for number in range(LANES):
-                lane = Lane(pool, redis, settings, f"{settings.flusher_name}:{number}")
-                lanes.create_task(keep_running(lane.name, partial(lane.run, stop), stop))
+
+            def open_lane(partition: int, number: int) -> None:
+                lane = Lane(pool, redis, settings, partition=partition, number=number)
+                name = f"{lane.name} of partition {partition}"
+                lanes.create_task(keep_running(name, partial(lane.run, stop), stop))
+
+            for number in range(LANES_OF_FIRST):
+                open_lane(0, number)
+            known = {0}
+            find = partial(_find_partitions, redis, known, open_lane, stop)
+            await keep_running("find_partitions", find, stop)
     finally:
         await redis.aclose()
         await pool.close()
+
+
+async def _find_partitions(
+    redis: RedisShards, known: set[int], open_lane: Callable[[int, int], None], stop: asyncio.Event
+) -> None:
+    """Open a lane for each partition that edges begin to ship to, until `stop` is set."""
+    while not stop.is_set():
+        for partition in await read_partitions(redis) - known:
+            log.info("partition_found", partition=partition)
+            known.add(partition)
+            open_lane(partition, 0)
+        await sleep_unless(stop, PARTITIONS_EVERY_S)

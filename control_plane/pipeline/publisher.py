@@ -6,7 +6,9 @@ them on the stream of changes, and deletes the rows: all before it commits, so t
 anywhere leaves the rows for the next attempt. lua/publish_link.lua refuses an older version, so
 publishers may overlap and repeat.
 
-A Redis that comes back empty gets every link again: see `resync`.
+A Redis that comes back empty gets every link again, and so does a cluster of which any master has
+lost links or may have: see `resync`. It ends by setting a marker for each group of links
+(edge/contract/readiness.py), always for all: it is cheap, and needs no plan.
 """
 
 from __future__ import annotations
@@ -19,16 +21,15 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from control_plane.core.lua_scripts import load_lua
+from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import load_queries, open_pool
 from control_plane.pipeline.link_records import FIRST_KEY, fetch_records, list_keys_after
 from edge.contract import redis_keys
 from edge.contract.link_record import LinkRecord, encode_link
+from edge.contract.readiness import ASK_HISTORY, is_marker_of, read_history, read_markers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from control_plane.db.pool import Connection, Pool
     from control_plane.pipeline.link_records import LinkKey
     from control_plane.settings import Settings
+    from edge.contract.redis_shards import RedisShards
 
 CHANNEL: Final = "link_outbox"
 """NOTIFY on it after adding to link_outbox; without it a change waits for the next poll."""
@@ -67,7 +69,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     Outlives both servers: while one is away it tries again, with pauses of up to 5 s.
     """
     pool = await open_pool(settings.database_url, size=2)
-    redis = open_redis(settings.redis_url)
+    redis = open_redis(settings.redis_url, timeout_s=None)
     try:
         async with asyncio.TaskGroup() as tasks:
             refilling = tasks.create_task(
@@ -80,16 +82,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         pool.terminate()
 
 
-def open_redis(url: str) -> Redis:
-    """Open a client that leaves retries and timeouts to the functions of this module.
-
-    A failure must come back here to be logged, and a timer per reply would cost a resync a tenth
-    of its speed: there is one per round trip instead.
-    """
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None)
-
-
-async def publish_changes(db: Connection, redis: Redis) -> int:
+async def publish_changes(db: Connection, redis: RedisShards) -> int:
     """Publish one batch of the outbox, in a transaction of its own; give the rows done."""
     async with db.transaction():
         changes = [row async for row in _queries.claim_changes(db, batch_size=BATCH_SIZE)]
@@ -100,7 +93,7 @@ async def publish_changes(db: Connection, redis: Redis) -> int:
     return len(changes)
 
 
-async def resync(db_pool: Pool, redis: Redis) -> int:
+async def resync(db_pool: Pool, redis: RedisShards) -> int:
     """Write every link to Redis and mark it complete; give the number of links.
 
     Waits while another resync runs. Memory holds one page of links. Starts over when Redis was
@@ -113,16 +106,13 @@ async def resync(db_pool: Pool, redis: Redis) -> int:
         await asyncio.sleep(POLL_S)
 
 
-async def is_redis_complete(redis: Redis) -> bool:
-    """Tell whether this Redis server, in its present life, was given every link."""
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.get(redis_keys.links_ready())
-        pipe.info("server")
-        marker, server = await _execute(pipe)
-    return marker is not None and _is_marker_of(marker, server["run_id"])
+async def is_redis_complete(redis: RedisShards) -> bool:
+    """Tell whether every master, in its present life, was given every link that it should hold."""
+    async with asyncio.timeout(REDIS_TIMEOUT_S):
+        return None not in await read_markers(redis)
 
 
-async def _publish_until(stop: asyncio.Event, pool: Pool, redis: Redis) -> None:
+async def _publish_until(stop: asyncio.Event, pool: Pool, redis: RedisShards) -> None:
     changed = asyncio.Event()
 
     def wake(*_notification: object) -> None:
@@ -140,14 +130,14 @@ async def _publish_until(stop: asyncio.Event, pool: Pool, redis: Redis) -> None:
             await db.remove_listener(CHANNEL, wake)
 
 
-async def _refill_until(stop: asyncio.Event, pool: Pool, redis: Redis) -> None:
+async def _refill_until(stop: asyncio.Event, pool: Pool, redis: RedisShards) -> None:
     while not stop.is_set():
         if not await is_redis_complete(redis):
             await _refill(pool, redis)
         await sleep_unless(stop, POLL_S)
 
 
-async def _refill(pool: Pool, redis: Redis) -> None:
+async def _refill(pool: Pool, redis: RedisShards) -> None:
     async with pool.acquire() as db, _hold_resync_lock(db) as is_held:
         # Not held: another publisher is at it. Complete: it has just finished.
         if is_held and not await is_redis_complete(redis):
@@ -165,34 +155,48 @@ async def _hold_resync_lock(db: Connection) -> AsyncGenerator[bool]:
         yield await _queries.try_resync_lock(db, lock=RESYNC_LOCK)
 
 
-async def _resync_alone(db: Connection, redis: Redis) -> int:
+async def _resync_alone(db: Connection, redis: RedisShards) -> int:
     clock = asyncio.get_running_loop().time
     started = clock()
     while True:
         token = uuid4().hex
-        run_id = await _begin_resync(redis, token)
+        histories = await _begin_resync(redis, token)
         links = await _write_every_link(db, redis)
-        if await _finish_resync(redis, token, f"{run_id}:{uuid4().hex}"):
+        if await _finish_resync(redis, token, histories):
             _log.info("resync_finished", links=links, duration_s=round(clock() - started, 3))
             return links
         _log.warning("resync_restarted", reason="Redis was emptied meanwhile", links=links)
 
 
-async def _begin_resync(redis: Redis, token: str) -> str:
-    """Leave the token, remove another server's marker, and give the server's run id."""
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.set(redis_keys.links_resync(), token)
-        pipe.get(redis_keys.links_ready())
-        pipe.info("server")
-        _, marker, server = await _execute(pipe)
-        run_id: str = server["run_id"]
-        if marker is not None and not _is_marker_of(marker, run_id):
-            pipe.delete(redis_keys.links_ready())
+async def _begin_resync(redis: RedisShards, token: str) -> dict[int, bytes]:
+    """Leave the token in each group, remove markers that no longer hold, and give the groups' histories."""
+    histories: dict[int, bytes] = {}
+    for groups in await _split_groups(redis):
+        async with (
+            redis.at(redis_keys.links_ready(groups[0])) as master,
+            master.pipeline(transaction=False) as pipe,
+        ):
+            pipe.execute_command(ASK_HISTORY)
+            for group in groups:
+                pipe.set(redis_keys.links_resync(group), token)
+                pipe.get(redis_keys.links_ready(group))
+            answer, *answers = await _execute(pipe)
+            history = read_history(answer)
+            histories |= dict.fromkeys(groups, history)
+            for group, marker in zip(groups, answers[1::2], strict=True):
+                if marker is not None and not is_marker_of(marker, history):
+                    pipe.delete(redis_keys.links_ready(group))
             await _execute(pipe)
-    return run_id
+    return histories
 
 
-async def _write_every_link(db: Connection, redis: Redis) -> int:
+async def _split_groups(redis: RedisShards) -> list[list[int]]:
+    """Sort the groups of links by the master that holds them."""
+    by_key = {redis_keys.links_ready(group): group for group in range(redis_keys.GROUPS)}
+    return [[by_key[key] for key in keys] for keys in await redis.split(by_key)]
+
+
+async def _write_every_link(db: Connection, redis: RedisShards) -> int:
     written = 0
     async with contextlib.aclosing(_read_every_link(db)) as pages:
         async for records in pages:
@@ -219,33 +223,45 @@ async def _read_page(db: Connection, after: LinkKey) -> tuple[list[LinkKey], lis
     return (keys, await fetch_records(db, keys)) if keys else None
 
 
-async def _finish_resync(redis: Redis, token: str, marker: str) -> bool:
-    async with redis.pipeline(transaction=False) as pipe:
-        keys = (redis_keys.links_resync(), redis_keys.links_ready())
-        pipe.eval(_FINISH_RESYNC, len(keys), *keys, token, marker)
-        (done,) = await _execute(pipe)
-    return bool(done)
+async def _finish_resync(redis: RedisShards, token: str, histories: dict[int, bytes]) -> bool:
+    """Set the markers. Tell whether all could be set.
+
+    A marker names the history at the beginning: where a replica has taken over meanwhile, which may
+    lack what was written before, it counts for nothing.
+    """
+    epoch, done = f":{uuid4().hex}".encode(), True
+    for groups in await _split_groups(redis):
+        async with (
+            redis.at(redis_keys.links_ready(groups[0])) as master,
+            master.pipeline(transaction=False) as pipe,
+        ):
+            for group in groups:
+                keys = (redis_keys.links_resync(group), redis_keys.links_ready(group))
+                pipe.eval(_FINISH_RESYNC, len(keys), *keys, token, histories[group] + epoch)
+            done &= all(await _execute(pipe))
+    return done
 
 
-async def _write_records(redis: Redis, records: Iterable[LinkRecord], *, announce: bool) -> None:
-    """Write records in one round trip; `announce` them on the stream of changes after that."""
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.script_load(_PUBLISH_LINK)  # each time: a server that restarted has forgotten it
-        for record in records:
-            key = redis_keys.link(record.slug)
-            pipe.evalsha(_PUBLISH_LINK_SHA, 1, key, record.version, encode_link(record))
-        if announce:
-            for record in records:
+async def _write_records(redis: RedisShards, records: Iterable[LinkRecord], *, announce: bool) -> None:
+    """Write records in one round trip per master; `announce` them on the stream of changes after that."""
+    by_key = {redis_keys.link(record.slug): record for record in records}
+    for keys in await redis.split(by_key):
+        async with redis.at(keys[0]) as master, master.pipeline(transaction=False) as pipe:
+            pipe.script_load(_PUBLISH_LINK)  # each time: a server that restarted has forgotten it
+            for key in keys:
+                record = by_key[key]
+                pipe.evalsha(_PUBLISH_LINK_SHA, 1, key, record.version, encode_link(record))
+            await _execute(pipe)
+    if announce and by_key:
+        stream = redis_keys.link_changes()
+        async with redis.at(stream) as master, master.pipeline(transaction=False) as pipe:
+            for record in by_key.values():
                 change: dict[Any, Any] = {"s": record.slug, "v": record.version}
-                pipe.xadd(redis_keys.link_changes(), change, maxlen=CHANGES_KEPT, approximate=True)
-        await _execute(pipe)
+                pipe.xadd(stream, change, maxlen=CHANGES_KEPT, approximate=True)
+            await _execute(pipe)
 
 
 async def _execute(pipe: Pipeline) -> list[Any]:
     """Run a pipeline. Raises TimeoutError when Redis hangs."""
     async with asyncio.timeout(REDIS_TIMEOUT_S):
         return await pipe.execute()
-
-
-def _is_marker_of(marker: bytes, run_id: str) -> bool:
-    return marker.partition(b":")[0] == run_id.encode()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from control_plane.core.redis_client import open_redis
 from control_plane.pipeline.publisher import is_redis_complete
 from edge.snapshot import decode_block, read_snapshot
 from tests.chaos.chaos_stack import EDGES, SLUGS
@@ -179,10 +180,13 @@ async def redis_full(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
 @asynccontextmanager
 async def redis_emptied(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
     """Let Redis lose all that it holds, three times; each time the links come back by themselves."""
-    async with stack.redis() as redis:
+    async with (
+        stack.redis() as redis,
+        open_redis(stack.ready["redis_url"], timeout_s=5.0) as shards,
+    ):
         for _ in range(3):
             await redis.flushall()
-            await eventually(lambda: is_redis_complete(redis), timeout_s=30)
+            await eventually(lambda: is_redis_complete(shards), timeout_s=30)
     yield
 
 

@@ -120,7 +120,7 @@ class TestValkey:
             Redis.from_url(valkey.url.replace(PASSWORD, "wrong")).ping()
 
     async def test_never_evicts(self, valkey: RunningServer) -> None:
-        facts = await read_redis(valkey.url)
+        (facts,) = await read_redis(valkey.url)
         assert (facts.product, facts.memory_policy) == ("valkey", "noeviction")
 
     def test_keeps_nothing_on_disk(self, valkey: RunningServer, folder: Path) -> None:

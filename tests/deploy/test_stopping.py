@@ -125,7 +125,7 @@ async def test_every_role_ends_within_its_bound(
     with ExitStack() as held:
         if stopped == "postgres":
             held.enter_context(standing_still(postgres_server))
-            await redis.xadd(redis_keys.events(), chunk_fields(make_chunk(1, [make_click()])))  # type: ignore[arg-type]
+            await redis.xadd(redis_keys.events(0), chunk_fields(make_chunk(1, [make_click()])))  # type: ignore[arg-type]
             await eventually(lambda: is_in_hand(redis))
             pid = processes.start("jobs", "jobs that find Postgres so")
             await eventually(lambda: is_connected(pid, postgres_server), timeout_s=30)
@@ -149,7 +149,7 @@ async def redirects(edge: str) -> bool:
 
 
 async def is_in_hand(redis: Redis) -> bool:
-    return int((await redis.xpending(redis_keys.events(), redis_keys.FLUSHER_GROUP))["pending"]) > 0
+    return int((await redis.xpending(redis_keys.events(0), redis_keys.FLUSHER_GROUP))["pending"]) > 0
 
 
 def is_connected(pid: int, server: TestServer) -> bool:

@@ -65,8 +65,13 @@ async def publish(redis: Redis, *links: LinkRecord) -> None:
 
 async def declare_ready(redis: Redis, epoch: str = "1") -> None:
     """Say that every link is in Redis, as the end of a resync does."""
-    info = await redis.info("server")
-    await redis.set(redis_keys.links_ready(), f"{info['run_id']}:{epoch}")
+    info = await redis.info("replication")
+    await set_markers(redis, f"{info['master_replid']}:{epoch}")
+
+
+async def set_markers(redis: Redis, marker: str) -> None:
+    """Set the markers of all groups of links."""
+    await redis.mset({redis_keys.links_ready(group): marker for group in range(redis_keys.GROUPS)})
 
 
 class FakeHeaders:

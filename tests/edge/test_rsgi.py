@@ -65,7 +65,7 @@ async def run_flusher(database_url: str, redis_url: str) -> AsyncIterator[None]:
 
 async def shipped_clicks(redis: Redis, count: int) -> list[Click]:
     async def clicks() -> list[Click]:
-        entries = await redis.xrange(events())
+        entries = await redis.xrange(events(0))
         return [
             decode_event(payload)
             for _entry_id, fields in entries or ()

@@ -75,7 +75,7 @@ async def edge(tmp_path: Path, redis_url: str) -> AsyncIterator[RunningShipper]:
 
 
 async def list_entries(redis: Redis) -> list[tuple[bytes, Chunk]]:
-    entries: Any = await redis.xrange(redis_keys.events())
+    entries: Any = await redis.xrange(redis_keys.events(0))
     return [(entry_id, read_chunk(fields)) for entry_id, fields in entries]
 
 
@@ -90,7 +90,7 @@ async def list_events(redis: Redis) -> list[bytes]:
 
 
 async def announce(redis: Redis, journal: Journal, sequence: int) -> None:
-    await redis.set(redis_keys.landed(journal.journal_id), sequence)
+    await redis.set(redis_keys.landed(journal.journal_id, 0), sequence)
 
 
 async def land_everything(redis: Redis) -> list[bytes]:
@@ -100,8 +100,8 @@ async def land_everything(redis: Redis) -> list[bytes]:
     for entry_id, chunk in await list_entries(redis):
         highest[chunk.journal_id] = max(chunk.sequence, highest.get(chunk.journal_id, 0))
         landed += [bytes(event) for event in split_frames(chunk.body)]
-        await redis.set(redis_keys.landed(chunk.journal_id), highest[chunk.journal_id])
-        await redis.xdel(redis_keys.events(), entry_id)
+        await redis.set(redis_keys.landed(chunk.journal_id, 0), highest[chunk.journal_id])
+        await redis.xdel(redis_keys.events(0), entry_id)
     return landed
 
 
@@ -139,7 +139,7 @@ class TestShipping:
         self, edge: RunningShipper, redis: Redis, valkey_server: TestServer
     ) -> None:
         await eventually(lambda: edge.shipper.is_connected)
-        assert await redis.xlen(redis_keys.events()) == 0
+        assert await redis.xlen(redis_keys.events(0)) == 0
         valkey_server.kill()
         await eventually(lambda: not edge.shipper.is_connected)
         valkey_server.start()
@@ -176,7 +176,7 @@ class TestWindow:
         edge.start()
         landed: list[bytes] = []
         while len(landed) < len(events):
-            assert await redis.xlen(redis_keys.events()) <= 1
+            assert await redis.xlen(redis_keys.events(0)) <= 1
             landed += await land_everything(redis)
             await asyncio.sleep(0.002)
         assert landed == events
@@ -221,7 +221,7 @@ class TestLoss:
             edge.journal.cut()
         edge.start()
         await eventually(lambda: edge.count(Counter.SHIPPED) == 30)
-        await redis.xtrim(redis_keys.events(), maxlen=5, approximate=False)
+        await redis.xtrim(redis_keys.events(0), maxlen=5, approximate=False)
         await eventually(lambda: _has_events(redis, 30))
         for _ in range(30):
             events += edge.click(1, size=8 * KIB)

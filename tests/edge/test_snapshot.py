@@ -374,7 +374,7 @@ class TestRestart:
 
 
 async def _holds_clicks(redis: Redis, queries: set[str]) -> bool:
-    entries: Any = await redis.xrange(events())
+    entries: Any = await redis.xrange(events(0))
     chunks = [read_chunk(fields) for _entry_id, fields in entries]
     clicks = [decode_event(payload) for chunk in chunks for payload in split_frames(chunk.body)]
     return queries <= {click.query for click in clicks}

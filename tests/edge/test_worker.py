@@ -91,7 +91,7 @@ class TestWaitingForTheDisk:
         for number in range(1, 4):
             assert (await worker.answer_later(make_request())).status == 302
             assert on_disk[-1] == number
-        await eventually(lambda: redis.xlen(events()))
+        await eventually(lambda: redis.xlen(events(0)))
 
     async def test_a_disk_that_fails_redirects_nobody_until_it_works_again(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch

@@ -54,7 +54,7 @@ def make_chunk(sequence: int, clicks: list[Click], journal_id: str = JOURNAL) ->
 
 async def ship(redis: Redis, *chunks: Chunk) -> None:
     for chunk in chunks:
-        await redis.xadd(redis_keys.events(), chunk_fields(chunk))  # type: ignore[arg-type]  # redis-py is invariant
+        await redis.xadd(redis_keys.events(0), chunk_fields(chunk))  # type: ignore[arg-type]  # redis-py is invariant
 
 
 class RunningFlusher:
@@ -97,7 +97,7 @@ async def count(pool: asyncpg.Pool, table: str = "clicks") -> int:
 
 
 async def landed(redis: Redis, journal_id: str = JOURNAL) -> int:
-    return int(await redis.get(redis_keys.landed(journal_id)) or 0)
+    return int(await redis.get(redis_keys.landed(journal_id, 0)) or 0)
 
 
 @pytest.mark.usefixtures("running")
@@ -211,7 +211,7 @@ async def test_chunks_out_of_order_leave_the_watermark_before_the_gap(
 
 
 async def test_what_was_said_to_have_landed_is_never_taken_back(redis: Redis) -> None:
-    script, key = load_lua("raise_landed"), redis_keys.landed(JOURNAL)
+    script, key = load_lua("raise_landed"), redis_keys.landed(JOURNAL, 0)
     for said, stands in ((3, 3), (1, 3), (4, 4), (0, 4)):
         assert await redis.eval(script, 1, key, said, 60) == stands
         assert await landed(redis) == stands
@@ -253,7 +253,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_and_nothing_waits_be
     await ship(redis, Chunk(JOURNAL, 1, 3, zlib.crc32(body), body))
     torn = make_chunk(2, [make_click()])
     await ship(redis, Chunk(JOURNAL, 2, 1, torn.crc ^ 1, torn.body), Chunk("../x", 3, 1, torn.crc, torn.body))
-    await redis.xadd(redis_keys.events(), {"s": "1"})
+    await redis.xadd(redis_keys.events(0), {"s": "1"})
     no_frames = b"\xff" * 20
     await ship(redis, Chunk(JOURNAL, 2, 1, zlib.crc32(no_frames), no_frames), make_chunk(3, [make_click()]))
     await eventually(lambda: _has_landed(redis, 3))
@@ -287,10 +287,10 @@ async def test_a_chunk_that_postgres_refuses_does_not_hold_up_the_others(
 async def test_what_a_dead_flusher_left_pending_is_landed_by_its_successor(
     pool: asyncpg.Pool, redis: Redis, settings: Settings
 ) -> None:
-    await redis.xgroup_create(redis_keys.events(), redis_keys.FLUSHER_GROUP, "0", mkstream=True)
+    await redis.xgroup_create(redis_keys.events(0), redis_keys.FLUSHER_GROUP, "0", mkstream=True)
     await ship(redis, *(make_chunk(number, [make_click()]) for number in range(1, 41)))
     received: Any = await redis.xreadgroup(
-        redis_keys.FLUSHER_GROUP, f"{settings.flusher_name}:0", {redis_keys.events(): ">"}, count=30
+        redis_keys.FLUSHER_GROUP, f"{settings.flusher_name}:0", {redis_keys.events(0): ">"}, count=30
     )
     assert len(received[0][1]) == 30
     successor = RunningFlusher(settings)
@@ -326,7 +326,7 @@ async def test_stopping_lands_what_is_in_the_stream(
     await eventually(lambda: landed(redis))
     await running.stop()
     assert await count(pool) == 100
-    assert await redis.xlen(redis_keys.events()) == 0
+    assert await redis.xlen(redis_keys.events(0)) == 0
 
 
 @pytest.mark.usefixtures("running")
@@ -349,7 +349,7 @@ async def _has_landed(redis: Redis, sequence: int) -> bool:
 
 
 async def _is_drained(redis: Redis) -> bool:
-    return int(await redis.xlen(redis_keys.events())) == 0
+    return int(await redis.xlen(redis_keys.events(0))) == 0
 
 
 async def _await_progress(pool: asyncpg.Pool, until: int) -> None:

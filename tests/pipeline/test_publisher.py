@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from control_plane.db.pool import Pool
+    from edge.contract.redis_shards import RedisShards
     from tests.conftest import TestServer
 
     RunPublisher: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
@@ -140,16 +141,21 @@ class TestRecord:
         assert record.forward_query is False
 
     @pytest.mark.parametrize(
-        ("change", "state"),
-        [({"is_active": False}, LinkState.INACTIVE), ({"deleted_at": LONG_AGO}, LinkState.DELETED)],
+        "case", [({"is_active": False}, LinkState.INACTIVE), ({"deleted_at": LONG_AGO}, LinkState.DELETED)]
     )
     async def test_a_switched_off_or_deleted_link_says_so(
-        self, pool: Pool, redis: Redis, link: LinkRow, change: dict[str, object], state: LinkState
+        self,
+        pool: Pool,
+        redis: Redis,
+        shards: RedisShards,
+        link: LinkRow,
+        case: tuple[dict[str, object], LinkState],
     ) -> None:
+        change, state = case
         async with pool.acquire() as db:
             await insert_link(db, link)
             await update_link(db, replace(link, version=2, **change))
-            await publisher.publish_changes(db, redis)
+            await publisher.publish_changes(db, shards)
         record = await read_record(redis, "shoes")
         assert record is not None
         assert record.state is state
@@ -250,23 +256,25 @@ class TestOutbox:
         assert [fields for _entry_id, fields in changes] == [{b"s": b"shoes", b"v": b"1"}]
 
     async def test_many_changes_of_one_link_are_one_record_and_no_row_stays(
-        self, pool: Pool, redis: Redis, link: LinkRow
+        self, pool: Pool, redis: Redis, shards: RedisShards, link: LinkRow
     ) -> None:
         async with pool.acquire() as db:
             await insert_link(db, link)
             for version in range(2, 6):
                 await update_link(db, replace(link, version=version))
-            assert await publisher.publish_changes(db, redis) == 5
+            assert await publisher.publish_changes(db, shards) == 5
         assert await redis.xlen(redis_keys.link_changes()) == 1
         assert await count_outbox(pool) == 0
         assert (await await_version(redis, "shoes", 5)).version == 5
 
-    async def test_a_change_without_its_link_is_let_go(self, pool: Pool, redis: Redis, link: LinkRow) -> None:
+    async def test_a_change_without_its_link_is_let_go(
+        self, pool: Pool, shards: RedisShards, link: LinkRow
+    ) -> None:
         await pool.execute(
             "INSERT INTO link_outbox (tenant_id, link_id) VALUES ($1, $2)", link.tenant_id, link.id
         )
         async with pool.acquire() as db:
-            assert await publisher.publish_changes(db, redis) == 1
+            assert await publisher.publish_changes(db, shards) == 1
         assert await count_outbox(pool) == 0
 
     async def test_more_than_a_batch_is_drained(
@@ -283,27 +291,29 @@ class TestOutbox:
             await eventually(lambda: is_drained(pool))
         assert await read_record(redis, "shoes") is not None
 
-    async def test_rows_stay_when_redis_refuses(self, pool: Pool, redis: Redis, link: LinkRow) -> None:
+    async def test_rows_stay_when_redis_refuses(
+        self, pool: Pool, redis: Redis, shards: RedisShards, link: LinkRow
+    ) -> None:
         await redis.set(redis_keys.link_changes(), "not a stream")
         async with pool.acquire() as db:
             await insert_link(db, link)
             with pytest.raises(Exception, match="WRONGTYPE"):
-                await publisher.publish_changes(db, redis)
+                await publisher.publish_changes(db, shards)
             assert await count_outbox(pool) == 1
             await redis.delete(redis_keys.link_changes())
-            assert await publisher.publish_changes(db, redis) == 1
+            assert await publisher.publish_changes(db, shards) == 1
         assert await count_outbox(pool) == 0
 
     async def test_what_another_publisher_has_claimed_is_left_to_it(
-        self, pool: Pool, redis: Redis, link: LinkRow
+        self, pool: Pool, shards: RedisShards, link: LinkRow
     ) -> None:
         async with pool.acquire() as db, pool.acquire() as other:
             await insert_link(db, link)
             async with other.transaction():
                 claimed = [row async for row in publisher._queries.claim_changes(other, batch_size=9)]
                 assert len(claimed) == 1
-                assert await publisher.publish_changes(db, redis) == 0
-            assert await publisher.publish_changes(db, redis) == 1
+                assert await publisher.publish_changes(db, shards) == 0
+            assert await publisher.publish_changes(db, shards) == 1
 
     async def test_two_publishers_share_the_work(
         self, pool: Pool, redis: Redis, link: LinkRow, run_publisher: RunPublisher
@@ -321,7 +331,7 @@ class TestOutbox:
 
 class TestFailures:
     async def test_a_crash_between_redis_and_commit_repeats(
-        self, pool: Pool, redis: Redis, link: LinkRow, run_publisher: RunPublisher
+        self, pool: Pool, redis: Redis, shards: RedisShards, link: LinkRow, run_publisher: RunPublisher
     ) -> None:
         await pool.execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'crash'; END$$;"
@@ -330,7 +340,7 @@ class TestFailures:
         async with pool.acquire() as db:
             await insert_link(db, link)
             with pytest.raises(asyncpg.RaiseError, match="crash"):
-                await publisher.publish_changes(db, redis)
+                await publisher.publish_changes(db, shards)
             assert await count_outbox(pool) == 1
             await update_link(db, replace(link, version=2))
             await db.execute("DROP TRIGGER crash ON link_outbox")
@@ -363,7 +373,7 @@ class TestFailures:
         self, pool: Pool, link: LinkRow, valkey_server: TestServer, redis: Redis, run_publisher: RunPublisher
     ) -> None:
         async with run_publisher(), pool.acquire() as db:
-            await eventually(lambda: publisher.is_redis_complete(redis))
+            await eventually(lambda: redis.exists(redis_keys.links_ready(0)))
             valkey_server.kill()
             await insert_link(db, link)
             assert await count_outbox(pool) == 1

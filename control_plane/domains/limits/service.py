@@ -8,41 +8,40 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from control_plane.core.errors import RateLimited
 from control_plane.core.lua_scripts import load_lua
 from control_plane.domains.limits.model import LimitStatus
 from edge.contract import redis_keys
+from edge.contract.redis_shards import REDIS_FAULTS
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from edge.contract.redis_shards import RedisShards
 
 HOUR_S: Final = 3600
 COUNTER_TTL_S: Final = 2 * HOUR_S
 """Longer than any window, so that a counter outlives its hour and then goes by itself."""
 
+_COUNT_REQUEST: Final = load_lua("count_request")
 _log = structlog.get_logger(__name__)
 
 
 class RequestLimiter:
-    """Counts requests in Redis. One per process: it holds the script's hash."""
+    """Counts requests in Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisShards) -> None:
         self._redis = redis
-        self._count = redis.register_script(load_lua("count_request"))
 
     async def count_request(self, subject: str, limit: int, now: datetime) -> tuple[bool, LimitStatus]:
         """Count one request of `subject` against `limit` per hour: (allowed, status after it)."""
         hour = _hour_of(now)
         try:
-            allowed, used = await self._count(
-                keys=[redis_keys.rate_limit(subject, hour)], args=[limit, COUNTER_TTL_S]
-            )
-        except RedisError as error:
+            counter = redis_keys.rate_limit(subject, hour)
+            allowed, used = await self._redis.try_twice(lambda: self._count(counter, limit))
+        except REDIS_FAULTS as error:
             _log.warning("rate_limit_not_counted", error=str(error))
             return True, _status(limit, 0, hour)
         return bool(allowed), _status(limit, used, hour)
@@ -51,11 +50,21 @@ class RequestLimiter:
         """Tell where `subject` stands in this hour, without counting."""
         hour = _hour_of(now)
         try:
-            used = int(await self._redis.get(redis_keys.rate_limit(subject, hour)) or 0)
-        except RedisError as error:
+            used = await self._redis.try_twice(lambda: self._read(redis_keys.rate_limit(subject, hour)))
+        except REDIS_FAULTS as error:
             _log.warning("rate_limit_not_read", error=str(error))
             used = 0
         return _status(limit, used, hour)
+
+    async def _count(self, counter: str, limit: int) -> tuple[int, int]:
+        async with self._redis.at(counter) as redis:
+            answer: Any = await redis.eval(_COUNT_REQUEST, 1, counter, limit, COUNTER_TTL_S)
+        allowed, used = answer
+        return allowed, used
+
+    async def _read(self, counter: str) -> int:
+        async with self._redis.at(counter) as redis:
+            return int(await redis.get(counter) or 0)
 
 
 def refuse(status: LimitStatus, now: datetime) -> RateLimited:
