@@ -15,9 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from redis.exceptions import ResponseError
 
 from edge.contract import redis_keys
 from edge.contract.link_record import BadLinkError, decode_link
@@ -40,8 +42,12 @@ FOLLOW_BLOCK_MS: Final = 500
 RETRY_S: Final = 0.1
 LOADS_AT_ONCE: Final = 1000
 """Bounds what a flood of unknown slugs may hold in memory."""
+LOADED_TOGETHER: Final = 100
+"""Links in one round trip, which take the event loop about a millisecond."""
+LOOK_UPS_AT_ONCE: Final = 4
+"""Round trips under way: more of them would only make each carry fewer links."""
 CONNECTIONS: Final = 16
-"""Bounds what such a flood may ask of Redis at one time."""
+"""Bounds what such a flood may ask of one server at one time."""
 MISSING_TTL_S: Final = 1.0
 """How long Redis is not asked again for a link that it lacked while it did not have every link."""
 RENEWED_AT_ONCE: Final = 200
@@ -66,7 +72,9 @@ class LinkFeed:
         self._markers: list[bytes | None] = [None] * redis_keys.GROUPS
         self._next_markers_s = 0.0
         self._position = b"0-0"
-        self._loading: dict[str, asyncio.Task[CachedLink | None]] = {}
+        self._loading: dict[str, asyncio.Future[CachedLink | None]] = {}
+        self._to_load: list[str] = []
+        self._look_ups: set[asyncio.Task[None]] = set()
         self._changed_while_loading: set[str] = set()
         self._missing = RecentSlugs(size=UNKNOWN_SLUGS, ttl_s=MISSING_TTL_S)
         self._to_renew: list[str] = []
@@ -93,52 +101,94 @@ class LinkFeed:
     async def load(self, slug: str) -> CachedLink | None:
         """Fetch a link into the cache; None when there is none. Raises LinksUnavailableError.
 
-        Any number of visitors who ask for one slug at once cost one look-up.
+        Any number of visitors who ask for one slug at once cost one look-up, and slugs that are asked for
+        at the same time share a round trip.
         """
-        task = self._loading.get(slug)
-        if task is None:
+        found = self._loading.get(slug)
+        if found is None:
             if self._missing.holds(slug, time.monotonic()):
                 raise LinksUnavailableError("Redis did not have it a moment ago, nor every link")
             if len(self._loading) >= LOADS_AT_ONCE:
                 raise LinksUnavailableError("too many links are being looked up")
-            task = self._loading[slug] = asyncio.create_task(self._load(slug))
-            task.add_done_callback(lambda done: self._forget_load(slug, done))
-        return await asyncio.shield(task)
+            found = self._loading[slug] = asyncio.get_running_loop().create_future()
+            if not self._to_load:  # else someone is on the way to take this one along
+                self._start_look_up()
+            self._to_load.append(slug)
+        return await asyncio.shield(found)
 
-    def _forget_load(self, slug: str, done: asyncio.Task[CachedLink | None]) -> None:
-        self._loading.pop(slug, None)
-        self._changed_while_loading.discard(slug)
-        if not done.cancelled():
-            done.exception()  # seen, though every visitor who waited for it may be gone
+    def _start_look_up(self) -> None:
+        if len(self._look_ups) < LOOK_UPS_AT_ONCE:
+            look_up = asyncio.create_task(self._look_up_waiting())
+            self._look_ups.add(look_up)
+            look_up.add_done_callback(self._look_ups.discard)
 
-    async def _load(self, slug: str) -> CachedLink | None:
-        while True:
-            self._changed_while_loading.discard(slug)
+    async def _look_up_waiting(self) -> None:
+        """Look up what waits until nothing does."""
+        while self._to_load:
+            slugs, self._to_load = self._to_load[:LOADED_TOGETHER], self._to_load[LOADED_TOGETHER:]
+            if self._to_load:
+                self._start_look_up()
+            waiting = {slug: self._loading[slug] for slug in slugs}
             try:
-                record = await self._redis.try_twice(lambda: self._fetch(slug))
+                try:
+                    batches = await _split(self._redis, slugs)
+                except REDIS_FAULTS:  # of one of them nobody knows the master
+                    batches = [[slug] for slug in slugs]
+                await asyncio.gather(*map(self._look_up, batches))
+            finally:
+                for slug, found in waiting.items():
+                    if not found.done():  # a fault of ours, or the end of the worker
+                        self._settle(slug, LinksUnavailableError("the look-up was given up"))
+
+    async def _look_up(self, slugs: list[str]) -> None:
+        """Look up links that one master holds, those that change meanwhile once more."""
+        while slugs:
+            self._changed_while_loading -= set(slugs)
+            try:
+                found = await self._redis.try_twice(partial(self._read_links, slugs))
             except REDIS_FAULTS as error:
-                raise LinksUnavailableError("Redis does not answer") from error
-            if slug not in self._changed_while_loading:
-                break
-        if record is None:
-            self._cache.put_unknown(slug, time.monotonic())
-            return None
-        return self._cache.put(record)
+                if len(slugs) > 1 and isinstance(error, ResponseError):  # of one of them, it may have moved
+                    await asyncio.gather(*(self._look_up([slug]) for slug in slugs))
+                    return
+                for slug in slugs:
+                    self._settle(slug, LinksUnavailableError("Redis does not answer"))
+                return
+            for slug, (value, is_vouched_for) in zip(slugs, found, strict=True):
+                if slug not in self._changed_while_loading:
+                    self._settle(slug, self._keep(slug, value, is_vouched_for=is_vouched_for))
+            slugs = [slug for slug in slugs if slug in self._loading]
 
-    async def _fetch(self, slug: str) -> LinkRecord | None:
-        ((value,), is_whole) = await self._read_links([slug])
+    def _keep(
+        self, slug: str, value: bytes | None, *, is_vouched_for: bool
+    ) -> CachedLink | LinksUnavailableError | None:
         if value is not None:
-            return _read_record(slug, value)
-        if not is_whole:
-            self._missing.add(slug, time.monotonic())
-            raise LinksUnavailableError("Redis does not have every link yet")
-        return None
+            try:
+                return self._cache.put(_read_record(slug, value))
+            except LinksUnavailableError as error:
+                return error
+        now_s = time.monotonic()
+        if is_vouched_for:
+            self._cache.put_unknown(slug, now_s)
+            return None
+        self._missing.add(slug, now_s)
+        return LinksUnavailableError("Redis does not have every link yet")
 
-    async def _read_links(self, slugs: list[str]) -> tuple[list[bytes | None], bool]:
-        """Read links that one master holds; tell whether those that are missing do not exist.
+    def _settle(self, slug: str, found: CachedLink | LinksUnavailableError | None) -> None:
+        """Tell those who wait for a slug."""
+        waiting = self._loading.pop(slug)
+        self._changed_while_loading.discard(slug)
+        if isinstance(found, LinksUnavailableError):
+            waiting.set_exception(found)
+            waiting.exception()  # seen, though every visitor who waited for it may be gone
+        else:
+            waiting.set_result(found)
+
+    async def _read_links(self, slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+        """Read links that one master holds, each with whether it does not exist if it is missing.
 
         It is asked over one connection, so that one server answers it all: if that is to be believed,
-        and its markers are still those that this feed began with, it had every link just before.
+        and a group's marker is still the one that this feed began with, it had every link of the group
+        just before.
         """
         groups = sorted({redis_keys.link_group(slug) for slug in slugs})
         async with (
@@ -153,10 +203,14 @@ class LinkFeed:
             *found, answer = await pipe.execute()
         values, markers = found[: len(slugs)], found[len(slugs) :]
         history = read_history(answer)
-        is_whole = markers == [self._markers[group] for group in groups] and all(
-            is_marker_of(marker, history) for marker in markers
-        )
-        return values, is_whole
+        whole = {
+            group
+            for group, marker in zip(groups, markers, strict=True)
+            if marker == self._markers[group] and is_marker_of(marker, history)
+        }
+        return [
+            (value, redis_keys.link_group(slug) in whole) for slug, value in zip(slugs, values, strict=True)
+        ]
 
     # --- renewing ----------------------------------------------------------------------------
 
@@ -181,10 +235,12 @@ class LinkFeed:
         left = self._in_renewal = set(batch)
         try:
             for slugs in await _split(self._redis, batch):
-                values, is_whole = await self._read_links(slugs)
-                if not is_whole or beginning != self.beginnings:
+                found = await self._read_links(slugs)
+                if beginning != self.beginnings or not all(
+                    is_vouched_for for _value, is_vouched_for in found
+                ):
                     break
-                for slug, value in zip(slugs, values, strict=True):
+                for slug, (value, _is_vouched_for) in zip(slugs, found, strict=True):
                     # Not what has changed since it was read: changes are passed on to cached links only.
                     if value is not None and slug in self._in_renewal:
                         self._renew_one(slug, value)

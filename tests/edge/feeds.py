@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from edge.contract.link_record import LinkRecord
 
 A_SECOND = 1.0
 
@@ -64,21 +63,21 @@ class RunningFeed:
 @contextlib.asynccontextmanager
 async def slow_load(edge: RunningFeed, slug: str) -> AsyncIterator[None]:
     """Load a link; what happens inside the `with` happens after Redis was read, before that is used."""
-    fetch, has_read, go_on = edge.feed._fetch, asyncio.Event(), asyncio.Event()
+    read, has_read, go_on = edge.feed._read_links, asyncio.Event(), asyncio.Event()
 
-    async def fetch_slowly(slug: str) -> LinkRecord | None:
-        record = await fetch(slug)
+    async def read_slowly(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+        found = await read(slugs)
         has_read.set()
         await go_on.wait()
-        return record
+        return found
 
-    edge.feed._fetch = fetch_slowly  # type: ignore[method-assign]  # until the load has ended
+    edge.feed._read_links = read_slowly  # type: ignore[method-assign]  # until the load has ended
     load = asyncio.create_task(edge.feed.load(slug))
     await has_read.wait()
     yield
     go_on.set()
     await load
-    edge.feed._fetch = fetch  # type: ignore[method-assign]
+    edge.feed._read_links = read  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager

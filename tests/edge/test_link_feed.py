@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from edge.contract.link_record import LinkRecord
     from tests.conftest import TestServer
 
 
@@ -94,6 +93,41 @@ class TestLoading:
         assert found == [None] * LOADS_AT_ONCE
         assert (await redis.info("stats"))["total_connections_received"] - before <= 16
 
+    async def test_slugs_that_are_asked_for_together_share_round_trips(
+        self, edge: RunningFeed, redis: Redis
+    ) -> None:
+        for number in range(50):
+            await publish(redis, make_link(slug=f"link-{number}"))
+        await declare_ready(redis)
+        await edge.ready()
+        read, trips = edge.feed._read_links, list[int]()
+
+        async def read_and_note(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+            trips.append(len(slugs))
+            return await read(slugs)
+
+        edge.feed._read_links = read_and_note  # type: ignore[method-assign]  # this test's own feed
+        slugs = [f"link-{number}" for number in range(40)] + [f"none-{number}" for number in range(40)]
+        found = await asyncio.gather(*map(edge.feed.load, slugs))
+        assert [link.record.slug for link in found if link is not None] == slugs[:40]
+        assert found[40:] == [None] * 40
+        assert trips == [80]
+
+    async def test_a_damaged_link_fails_alone(self, edge: RunningFeed, redis: Redis) -> None:
+        await publish(redis, make_link())
+        await redis.set(redis_keys.link("damaged"), b"0000000000000001?")
+        await redis.lpush(redis_keys.link("stranger"), "not a string")
+        await declare_ready(redis)
+        await edge.ready()
+        slugs = ["summer", "damaged", "stranger", "none"]
+        link, damaged, stranger, none = await asyncio.gather(
+            *map(edge.feed.load, slugs), return_exceptions=True
+        )
+        assert getattr(link, "record", None) == make_link()
+        assert isinstance(damaged, LinksUnavailableError)
+        assert isinstance(stranger, LinksUnavailableError)
+        assert none is None
+
     async def test_past_the_bound_of_loads_links_are_unavailable(
         self, edge: RunningFeed, redis: Redis
     ) -> None:
@@ -144,7 +178,7 @@ class TestBrokenConnections:
         """The server dies with something unread, so that nothing shows it before they are used."""
         await declare_ready(redis)
         await edge.ready()
-        await asyncio.gather(*(edge.feed.load(f"unknown-{number}") for number in range(100)))
+        await asyncio.gather(*(edge.feed.load(f"unknown-{number}") for number in range(LOADS_AT_ONCE)))
         idle = list(edge.feed._redis._get_client("").connection_pool._available_connections)
         assert len(idle) > 2  # more than a look-up makes attempts
         os.kill(valkey_server.pid, signal.SIGSTOP)
@@ -215,13 +249,14 @@ class TestFloods:
 def count_look_ups(edge: RunningFeed) -> dict[str, int]:
     """Count how often each slug is looked up in Redis from now on."""
     looked_up: dict[str, int] = {}
-    fetch = edge.feed._fetch
+    read = edge.feed._read_links
 
-    async def fetch_and_count(slug: str) -> LinkRecord | None:
-        looked_up[slug] = looked_up.get(slug, 0) + 1
-        return await fetch(slug)
+    async def read_and_count(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+        for slug in slugs:
+            looked_up[slug] = looked_up.get(slug, 0) + 1
+        return await read(slugs)
 
-    edge.feed._fetch = fetch_and_count  # type: ignore[method-assign]  # this test's own feed
+    edge.feed._read_links = read_and_count  # type: ignore[method-assign]  # this test's own feed
     return looked_up
 
 

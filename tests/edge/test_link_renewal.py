@@ -52,11 +52,11 @@ class TestRenewing:
         await edge.ready()
         read, has_read, go_on = edge.feed._read_links, asyncio.Event(), asyncio.Event()
 
-        async def read_slowly(slugs: list[str]) -> tuple[list[bytes | None], bool]:
-            values = await read(slugs)
+        async def read_slowly(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+            found = await read(slugs)
             has_read.set()
             await go_on.wait()
-            return values
+            return found
 
         edge.feed._read_links = read_slowly  # type: ignore[method-assign]  # until it has ended
         edge.feed.renew(["summer"])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENT = Environment(
-    "2030-01-02 03:04 UTC", "abc1234", "A <fast> one", 2, 8.0, "6.1", "3.11.7", {"granian": "2"}
+    "2030-01-02 03:04 UTC", "abc1234", "A <fast> one", 2, 8.0, "6.1", "3.11.7", 131.0, {"granian": "2"}
 )
 SVG = "{http://www.w3.org/2000/svg}"
 
