@@ -24,7 +24,7 @@ from edge.servers.wire_whole import WholeReader
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from edge.settings import Settings
 
@@ -120,6 +120,7 @@ class WireServer:
         self.whole = WholeReader(min(PIECE_BYTES, limits.head_bytes, limits.target_bytes))
         self._trust = trust or ProxyTrust("")
         self._loop = asyncio.get_running_loop()
+        self._waiting: list[Connection] = []
         self._clients: set[Client] = set()
         self._per_address: dict[str, int] = {}
         self._make = self._make_preface if has_proxy_protocol else self._make_connection
@@ -174,9 +175,21 @@ class WireServer:
 
     # --- called by connections ---------------------------------------------------------------
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call in the next round of the event loop."""
-        self._loop.call_soon(callback)
+    def parse_soon(self, connection: Connection) -> None:
+        """Have what a connection received parsed, and its answers written, once all sockets are read."""
+        if not self._waiting:
+            self._loop.call_soon(self._answer_waiting)
+        self._waiting.append(connection)
+
+    def _answer_waiting(self) -> None:
+        connections, self._waiting = self._waiting, []
+        for step in (Connection.parse_some, Connection.flush):
+            for connection in connections:
+                try:
+                    step(connection)
+                except Exception:  # one client's trouble is not the others'
+                    log.exception("connection_failed")
+                    connection.abort()
 
     def admit(self, client: Client) -> bool:
         """Count a new connection; False when there are too many."""

@@ -64,7 +64,7 @@ class TestQueue:
 
 class TestBinding:
     def test_a_port_of_the_systems_choice_is_the_same_for_all(self) -> None:
-        bound = bind_all(Settings(redis_url="", edge_port=0), ports=3)
+        bound = bind_all(Settings(redis_url="redis://127.0.0.1", edge_port=0), ports=3)
         assert len({one.getsockname() for one in bound}) == 1
         for one in bound:
             one.close()
@@ -73,15 +73,15 @@ class TestBinding:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             with pytest.raises(ValueError, match=f"SWITCHYARD_EDGE_PORT: cannot listen on 127.0.0.1:{port}"):
-                bind_all(Settings(redis_url="", edge_port=port), ports=1)
+                bind_all(Settings(redis_url="redis://127.0.0.1", edge_port=port), ports=1)
 
     def test_a_host_that_is_none_is_named(self) -> None:
         with pytest.raises(ValueError, match="SWITCHYARD_EDGE_HOST"):
-            bind_all(Settings(redis_url="", edge_host="no such host"), ports=1)
+            bind_all(Settings(redis_url="redis://127.0.0.1", edge_host="no such host"), ports=1)
 
     def test_a_path_takes_the_place_of_what_an_earlier_worker_left(self, tmp_path: Path) -> None:
         path = tmp_path / "edge.sock"
-        settings = Settings(redis_url="", edge_port=0, edge_socket=str(path))
+        settings = Settings(redis_url="redis://127.0.0.1", edge_port=0, edge_socket=str(path))
         for _ in range(2):
             port, listening = bind_all(settings, ports=1)
             with RawClient(str(path)):
