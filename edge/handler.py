@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from edge.link_feed import LinkFeed
     from edge.request import Headers, ProxyTrust
 
+RESERVED: Final = "/_/"
+"""Paths below it are the edge's own: no slug has a slash in it."""
 USER_AGENT_LENGTH: Final = 1024
 REFERRER_LENGTH: Final = 2048
 QUERY_LENGTH: Final = 4096
@@ -97,23 +99,24 @@ class Handler:
         self._draw = draw
 
     def answer(self, request: EdgeRequest) -> EdgeResponse | None:
-        """Answer a request for a link; None when the link must be loaded first."""
+        """Answer a request for a link; None when it is for none, or the link must be loaded first."""
+        path = request.path
+        link = self._cache.get(path[1:]) or self._cache.get(read_slug(path))
+        if link is not None and link.is_active and request.method in ("GET", "HEAD"):
+            return self._redirect(link, request)
+        if path.startswith(RESERVED):
+            return None
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
-        link = self._cache.get(request.path[1:])
-        if link is None:
-            slug = read_slug(request.path)
-            link = self._cache.get(slug)
-        if link is None:
-            if _SLUG.fullmatch(slug) and not self._cache.is_unknown(slug, time.monotonic()):
-                return None
-            self._count[_UNKNOWN] += 1
-            return UNKNOWN_LINK
-        if not link.is_active:
+        if link is not None:
             self._count[_GONE] += 1
             return GONE_LINK
-        return self._redirect(link, request)
+        slug = read_slug(path)
+        if _SLUG.fullmatch(slug) and not self._cache.is_unknown(slug, time.monotonic()):
+            return None
+        self._count[_UNKNOWN] += 1
+        return UNKNOWN_LINK
 
     async def load_and_answer(self, request: EdgeRequest) -> EdgeResponse:
         """Answer a request whose link is not in memory."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edge.snapshot import SnapshotKeeper
     from edge.spool import Spool
 
-PREFIX: Final = "/_/"
 
 _METRICS: Final = {
     Counter.SERVED: ("switchyard_edge_redirects_total", "Redirects answered to GET; each has one click"),
@@ -102,7 +101,7 @@ class Status:
         self._snapshot = snapshot
 
     def answer(self, path: str) -> EdgeResponse:
-        """Answer a request below PREFIX."""
+        """Answer a request below handler.RESERVED."""
         match path:
             case "/_/health/live":
                 return EdgeResponse(200, [_JSON, _NO_STORE], b'{"live":true}')

@@ -15,7 +15,7 @@ import structlog
 import uuid_utils
 
 from edge.geo import CountryLookup
-from edge.handler import JOURNAL_FULL, Handler
+from edge.handler import JOURNAL_FULL, RESERVED, Handler
 from edge.link_cache import LinkCache
 from edge.link_feed import LinkFeed
 from edge.request import ProxyTrust
@@ -23,7 +23,7 @@ from edge.settings import snapshot_path
 from edge.shipper import Shipper
 from edge.snapshot import SnapshotKeeper
 from edge.spool import Spool
-from edge.status import PREFIX, Status
+from edge.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -87,6 +87,10 @@ class Worker:
         )
         self._synced: asyncio.Future[bool] | None = None
         self._waits_for_disk = settings.journal_sync == "always"
+        self.answer: Callable[[EdgeRequest], EdgeResponse | None] = (
+            _answer_nothing if self._waits_for_disk else self._handler.answer
+        )
+        """Answer at once; None when the answer has to be awaited (`answer_later`)."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -110,15 +114,9 @@ class Worker:
         """Tell whether links redirect."""
         return self._status.is_ready
 
-    def answer(self, request: EdgeRequest) -> EdgeResponse | None:
-        """Answer at once; None when the answer has to be awaited (`answer_later`)."""
-        if self._waits_for_disk or request.path.startswith(PREFIX):
-            return None
-        return self._handler.answer(request)
-
     async def answer_later(self, request: EdgeRequest) -> EdgeResponse:
         """Answer a request that `answer` could not: a status page, a link to load, a disk to wait for."""
-        if request.path.startswith(PREFIX):
+        if request.path.startswith(RESERVED):
             return self._status.answer(request.path)
         response = self._handler.answer(request)
         if response is None:
@@ -172,6 +170,10 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         _ended, running = await asyncio.wait(running, timeout=0.05)
+
+
+def _answer_nothing(_request: EdgeRequest) -> None:
+    """Leave every request to `answer_later`, which waits for the disk."""
 
 
 def _new_id() -> uuid_utils.UUID:

@@ -43,7 +43,7 @@ class RefusedError(Exception):
         self.response = response
 
 
-def render(response: EdgeResponse, *, is_head: bool, date_line: str, ending: str) -> bytes:
+def render(response: EdgeResponse, is_head: bool, date_line: str, ending: str) -> bytes:
     """Give the bytes of an answer. `ending`: KEEP, KEEP_OLD or CLOSE."""
     head = _STATUS_LINES[response.status]
     for name, value in response.headers:

@@ -156,7 +156,9 @@ class Connection(RequestReader):
             return False
         self._requests += 1
         self.deadline = server.now + server.limits.idle_s
-        self._send(response, request, answers.KEEP)
+        self._out.append(answers.render(response, False, server.date_line, answers.KEEP))
+        if server.log_share:
+            server.log_answer(self.peer or "", request, response)
         return True
 
     def _take(self, request: EdgeRequest) -> None:
@@ -168,8 +170,7 @@ class Connection(RequestReader):
 
     def _send(self, response: EdgeResponse, request: EdgeRequest | None, ending: str) -> None:
         is_head = request is not None and request.method == "HEAD"
-        date_line = self._server.date_line
-        self._out.append(answers.render(response, is_head=is_head, date_line=date_line, ending=ending))
+        self._out.append(answers.render(response, is_head, self._server.date_line, ending))
         if self._server.log_share:
             self._server.log_answer(self.peer or "", request, response)
 

@@ -21,10 +21,10 @@ _END: Final = b"\r\n\r\n"
 class RawHeaders:
     """Headers of a request, looked up in its bytes when they are asked for."""
 
-    __slots__ = ("_data", "_lower")
+    __slots__ = ("_lower", "_text")
 
-    def __init__(self, data: bytes, lower: bytes) -> None:
-        self._data = data
+    def __init__(self, text: str, lower: str) -> None:
+        self._text = text
         self._lower = lower
 
     def get(self, key: str, default: None = None, /) -> str | None:
@@ -34,7 +34,7 @@ class RawHeaders:
         if mark not in lower:  # faster than find() for what is mostly absent
             return default
         start = lower.find(mark) + len(mark)
-        return self._data[start : lower.find(b"\r", start)].decode().strip(" \t")
+        return self._text[start : lower.find("\r", start)].strip(" \t")
 
     def get_all(self, key: str, /) -> list[str]:
         """Give every value of a header, in the order in which they came."""
@@ -42,17 +42,17 @@ class RawHeaders:
         start = self._lower.find(mark)
         while start >= 0:
             start += len(mark)
-            end = self._data.find(b"\r", start)
-            values.append(self._data[start:end].decode().strip(" \t"))
+            end = self._lower.find("\r", start)
+            values.append(self._text[start:end].strip(" \t"))
             start = self._lower.find(mark, end)
         return values
 
 
-class _Marks(dict[str, bytes]):
+class _Marks(dict[str, str]):
     """What a header line begins with, by its lower-case name; only names that our code asks for."""
 
-    def __missing__(self, key: str) -> bytes:
-        mark = self[key] = f"\r\n{key}:".encode()
+    def __missing__(self, key: str) -> str:
+        mark = self[key] = f"\r\n{key}:"
         return mark
 
 
@@ -84,19 +84,20 @@ class WholeReader:
             or not data.isascii()
         ):
             return None
-        lower = data.lower()
-        end = data.find(b" ", len(b"GET /"))
+        text = data.decode()
+        lower = text.lower()
+        end = text.find(" ", len("GET /"))
         if (
-            not data.startswith(b" HTTP/1.1\r\n", end)
-            or lower.count(b"\r\nhost:") != 1
-            or b"\r\nexpect:" in lower
+            not text.startswith(" HTTP/1.1\r\n", end)
+            or lower.count("\r\nhost:") != 1
+            or "\r\nexpect:" in lower
             or not self._is_in_order(data)
         ):
             return None
-        path, _mark, query = data[4:end].decode().partition("?")
+        path, _mark, query = text[4:end].partition("?")
         if "%" in path:
             path = unquote(path)
-        return EdgeRequest("GET", path, query, "http", peer, RawHeaders(data, lower))
+        return EdgeRequest("GET", path, query, "http", peer, RawHeaders(text, lower))
 
     def _is_in_order(self, data: bytes) -> bool:
         """Tell whether `data` is one whole request, after which the connection goes on."""
