@@ -304,8 +304,8 @@ async def _check_stream(redis: RedisShards) -> Check:
     if len(partitions) > 1:
         says += f", in {len(partitions)} partitions"
     if unread:
-        names = ", ".join(map(str, unread))
-        says += f"; none has asked for more of partition {names} lately. Does a flusher run?"
+        of_which = f" of partition {', '.join(map(str, unread))}" if len(partitions) > 1 else ""
+        says += f"; none has asked for more{of_which} lately. Does a flusher run?"
         return Check("stream", False, says)
     return Check("stream", True, says)
 

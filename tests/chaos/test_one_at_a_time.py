@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("chaos, one at a time")
 CASES = [
     Case("edge killed", killed("edge-1"), breaks=True),
     Case("both edges killed", killed("edge-1", "edge-2"), breaks=True, serves=False),
-    Case("edge stopped", stopped("edge-1"), ("edge-1 (process", "Does a worker hang?"), breaks=True),
+    Case("edge stopped", stopped("edge-1"), ("edge-1 (process", "is stopped"), breaks=True),
     Case("edge ended", ended("edge-1"), breaks=True),
     Case("supervisor killed", up_killed, ("`up` was killed",), breaks=True, serves=False, is_short=True),
     Case("supervisor stopped", stopped("up"), ("up (process",)),
