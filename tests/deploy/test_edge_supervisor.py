@@ -82,8 +82,8 @@ class TestReload:
         assert edge.get("/summer")[0] == 302
         assert "answered" not in edge.log()
         await edge.reload(edge_access_log=1)
-        assert edge.get("/summer")[0] == 302
-        await eventually(lambda: "answered" in edge.log())
+        # The old worker may still answer what came to it before it was asked to stop.
+        await eventually(lambda: edge.get("/summer")[0] == 302 and "answered" in edge.log())
 
     async def test_workers_that_cannot_start_relieve_nobody(self, start: Start) -> None:
         edge = await start().up()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -160,4 +160,8 @@ def is_connected(pid: int, server: TestServer) -> bool:
         for fields in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
         if int(fields[2].rpartition(":")[2], 16) == port
     }
-    return any(str(file.readlink()) in sockets for file in Path(f"/proc/{pid}/fd").iterdir())
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since the folder was listed
+            if str(file.readlink()) in sockets:
+                return True
+    return False
