@@ -70,7 +70,12 @@ def running_stack(*, edge_server: str = "") -> Iterator[Path]:
             OTHER_CORES,
             stdout=log,
             stderr=log,
-            env=os.environ | {"SWITCHYARD_EDGE_SERVER": edge_server},
+            env=os.environ
+            | {
+                "SWITCHYARD_EDGE_SERVER": edge_server,
+                # All of the load comes from one address, that of the run before still among it.
+                "SWITCHYARD_EDGE_CONNECTIONS_PER_ADDRESS": "20000",
+            },
         )
         try:
             _await_ready(stack, data / "ready.json", Path(log.name))
