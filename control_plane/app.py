@@ -15,9 +15,13 @@ from litestar.openapi.spec import Server
 
 from control_plane.core.clock import utc_now
 from control_plane.core.redis_client import open_redis
-from control_plane.db.pool import open_pool
+from control_plane.core.sealing import read_master_key
+from control_plane.db.data_keys import SealerSource
+from control_plane.db.pool import API_ROLE, open_pool
 from control_plane.dialects.envelope import CommonMethods, add_response_headers
 from control_plane.dialects.failures import answer_failure
+from control_plane.dialects.growth import router as growth
+from control_plane.dialects.identity import router as identity
 from control_plane.dialects.links import router as links
 from control_plane.dialects.links.documentation import build_components
 from control_plane.dialects.reference_page import ReferencePage
@@ -43,9 +47,11 @@ REDIS_TIMEOUT_S: Final = 0.5
 def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Litestar:
     """Build the application. `settings`: from the environment when None."""
     settings = settings or read_settings()
+    if not settings.master_key:
+        raise ValueError("SWITCHYARD_MASTER_KEY is required by the API: 32 random bytes in base64 or hex")
     configure_logs()
     app = Litestar(
-        route_handlers=[links.build_router()],
+        route_handlers=[links.build_router(), identity.build_router(), growth.build_router()],
         lifespan=[lambda app: _open_services(app, settings, clock)],
         exception_handlers={Exception: answer_failure},
         before_send=[add_response_headers],
@@ -61,9 +67,10 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
 @contextlib.asynccontextmanager
 async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> AsyncIterator[None]:
     """Open what handlers work with, for as long as the application runs."""
-    pool = await open_pool(settings.database_url, size=settings.database_pool_size)
+    pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-    app.state.services = Services(settings, pool, RequestLimiter(redis), clock)
+    sealer = SealerSource(pool, read_master_key(settings.master_key), clock)
+    app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
     try:
         yield
     finally:

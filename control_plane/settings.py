@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from control_plane.core.sealing import read_master_key
 from edge.contract.redis_url import read_redis_url
 
 if TYPE_CHECKING:
@@ -30,7 +31,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     api_url: str = "http://127.0.0.1:8000"
     edge_url: str = "http://127.0.0.1:8080"
     jwt_secret: Annotated[str, msgspec.Meta(min_length=32)]
+    jwt_previous_secret: str = ""
     jwt_issuer: str = "switchyard"
+    master_key: str = ""
+    previous_master_key: str = ""
+    access_token_ttl_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 1800
+    session_ttl_s: Annotated[int, msgspec.Meta(ge=3600)] = 2_592_000
+    default_tenant: str = "demo"
+    trusted_proxies: str = ""
     links_key_prefix: str = "klinky_live_"
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
     flusher_name: str = "flusher-1"
@@ -40,6 +48,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     def __post_init__(self) -> None:
         """Refuse what a type cannot tell."""
         read_redis_url(self.redis_url)
+        for name in ("master_key", "previous_master_key"):
+            try:
+                if key := getattr(self, name):
+                    read_master_key(key)
+            except ValueError as error:
+                raise ValueError(f"{_variable(name)} is no key: {error}") from error
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -41,12 +41,13 @@ class State(msgspec.Struct, kw_only=True):
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """The file `secrets`; every field is 48 hex digits."""
+    """The file `secrets`; every field is 64 hex digits, in older folders 48 but for the master key."""
 
     postgres_password: str
     valkey_password: str
     jwt_secret: str
     fingerprint_secret: str
+    master_key: str = ""
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -144,7 +145,10 @@ class DataFolder:
         """Read the secrets; they are made when they are not there. Raises StartFailed."""
         known = self._read("secrets", Secrets)
         if known is None:
-            known = Secrets(*(secrets.token_hex(24) for _ in Secrets.__struct_fields__))
+            known = Secrets(*(secrets.token_hex(32) for _ in Secrets.__struct_fields__))
+            self._write("secrets", known)
+        elif not known.master_key:
+            known = msgspec.structs.replace(known, master_key=secrets.token_hex(32))
             self._write("secrets", known)
         return known
 

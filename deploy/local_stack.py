@@ -154,6 +154,7 @@ class LocalStack:
             "SWITCHYARD_EDGE_URL": self._edge_url,
             "SWITCHYARD_JWT_SECRET": self._secrets.jwt_secret,
             "SWITCHYARD_FINGERPRINT_SECRET": self._secrets.fingerprint_secret,
+            "SWITCHYARD_MASTER_KEY": self._secrets.master_key,
         }
         given = {name: value for name, value in os.environ.items() if value}
         state = self._folder.read_state()

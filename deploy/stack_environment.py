@@ -32,5 +32,6 @@ def find_environment(data_dir: Path) -> dict[str, str]:
             "SWITCHYARD_JOURNAL_DIR": str(folder.journal),
             "SWITCHYARD_JWT_SECRET": secrets.jwt_secret,
             "SWITCHYARD_FINGERPRINT_SECRET": secrets.fingerprint_secret,
+            "SWITCHYARD_MASTER_KEY": secrets.master_key,
         }
     return found | {name: value for name, value in os.environ.items() if value}

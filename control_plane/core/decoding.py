@@ -14,13 +14,15 @@ A body without fault costs one call of msgspec; only a faulty one is walked fiel
 
 from __future__ import annotations
 
+import uuid
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, inspect
 
-from control_plane.core.errors import DomainError
+from control_plane.core.errors import DomainError, Invalid
 from control_plane.core.faults import Fault
 
 if TYPE_CHECKING:
@@ -77,6 +79,16 @@ def decode_parameters(parameters: Mapping[str, str], shape: type[S]) -> Decoded[
     collector = _Collector(strict=False)
     value = collector.struct(dict(parameters), describe_struct(shape), "")
     return Decoded(value, tuple(collector.faults))
+
+
+def accept(decoded: Decoded[S]) -> S:
+    """Give the struct if nothing in it was refused. Raises Invalid with every fault.
+
+    For shapes without further rules: their fields need no UnsetType to mark what was refused.
+    """
+    if decoded.faults:
+        raise Invalid(decoded.faults)
+    return decoded.value
 
 
 @lru_cache
@@ -158,7 +170,7 @@ def unwrap(kind: inspect.Type) -> tuple[inspect.Type, bool]:
     return kind, False
 
 
-def annotation(kind: inspect.Type) -> Any:
+def annotation(kind: inspect.Type) -> Any:  # noqa: PLR0911  one return per type
     """Turn the description of a leaf back into what msgspec.convert takes."""
     match kind:
         case inspect.StrType():
@@ -170,6 +182,12 @@ def annotation(kind: inspect.Type) -> Any:
             return Literal[kind.values]
         case inspect.BoolType():
             return bool
+        case inspect.UUIDType():
+            return uuid.UUID
+        case inspect.DateTimeType():
+            return Annotated[datetime, msgspec.Meta(tz=True)]
+        case inspect.DateType():
+            return date
         case inspect.DictType():
             return dict[str, Any]
         case inspect.ListType():
@@ -190,6 +208,12 @@ def must_be(kind: inspect.Type) -> str:
             noun = f"one of {', '.join(map(repr, kind.values))}"
         case inspect.BoolType():
             noun = "true or false"
+        case inspect.UUIDType():
+            noun = "a UUID"
+        case inspect.DateTimeType():
+            noun = "a moment with its offset, as in 2026-01-31T23:59:59Z"
+        case inspect.DateType():
+            noun = "a date, as in 2026-01-31"
         case inspect.ListType():
             noun = f"a list{_limits(' of ', kind.min_length, kind.max_length, ' items')}"
         case inspect.DictType():

@@ -27,6 +27,8 @@ class DomainError(Exception):
     """Base of everything that a domain refuses. `str(error)` is fit to be shown to the caller."""
 
     code: ClassVar[str]
+    commits: ClassVar[bool] = False
+    """Whether what led to the refusal is kept, as the count of failed attempts is."""
 
 
 class Invalid(DomainError):  # noqa: N818  the house names an error for what happened

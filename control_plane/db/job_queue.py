@@ -6,6 +6,7 @@ They are fixed here instead, so that every process means the same tables.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
@@ -18,9 +19,13 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.settings import DBSettings, Durability
 from pgqueuer.domain.types import Channel
 
+from control_plane.db.pool import API_ROLE, SYSTEM_ROLE
+
 if TYPE_CHECKING:
     import asyncpg
     from pgqueuer.ports.driver import Driver
+
+    from control_plane.db.pool import Connection
 
 SETTINGS: Final = DBSettings(
     prefix="",
@@ -60,3 +65,21 @@ async def upgrade_job_queue(connection: asyncpg.Connection[asyncpg.Record]) -> N
     drops tables or columns, so processes of the previous version go on working meanwhile.
     """
     await job_queries(AsyncpgDriver(connection)).upgrade()
+    # Whoever changes something may enqueue what has to follow from it, and nothing else.
+    for role in (API_ROLE, SYSTEM_ROLE):
+        await connection.execute(
+            f"GRANT SELECT, INSERT ON {SETTINGS.queue_table}, {SETTINGS.queue_table_log} TO {role};"
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+        )
+
+
+async def enqueue_job(
+    db: Connection, entrypoint: str, payload: bytes, *, delay: timedelta = timedelta()
+) -> None:
+    """Enqueue a job in the transaction of `db`: it runs if, and only if, that commits.
+
+    `entrypoint`: one of control_plane/jobs/worker.py. Over our pool's connections, whose jsonb codec
+    PgQueuer itself does not expect.
+    """
+    statement = QueryQueueBuilder(SETTINGS).build_enqueue_query()
+    await db.fetch(statement, [0], [entrypoint], [payload], [delay], [None], [{}])

@@ -17,6 +17,7 @@ import asyncpg
 import orjson
 
 if TYPE_CHECKING:
+    import uuid
     from pathlib import Path
 
     from asyncpg.pool import PoolConnectionProxy
@@ -31,8 +32,17 @@ JSONB_VERSION: Final = b"\x01"
 """Postgres puts this byte in front of jsonb in its binary format."""
 
 
-async def open_pool(database_url: str, *, size: int = 10) -> Pool:
+API_ROLE: Final = "switchyard_api"
+"""Sees the rows of one tenant: that of the transaction, see `enter_tenant`."""
+
+SYSTEM_ROLE: Final = "switchyard_system"
+"""Sees the rows of all tenants, and owns nothing."""
+
+
+async def open_pool(database_url: str, *, size: int = 10, role: str | None = None) -> Pool:
     """Open a pool of at most `size` connections.
+
+    `role`: the role that they take on, None for the one that logged in.
 
     It connects when a connection is first wanted, so a process may start before Postgres does.
     jsonb columns and parameters are plain Python values.
@@ -43,8 +53,18 @@ async def open_pool(database_url: str, *, size: int = 10) -> Pool:
         max_size=size,
         init=_read_jsonb_as_values,
         command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": "switchyard"},
+        server_settings={"application_name": "switchyard"} | ({"role": role} if role else {}),
     )
+
+
+async def enter_tenant(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Let the transaction see the rows of this tenant, and of no other."""
+    await db.fetchval("SELECT set_config('app.tenant_id', $1, true)", str(tenant_id))
+
+
+async def enter_system(db: Connection) -> None:
+    """Let the transaction see the rows of all tenants: before it is known whose they are."""
+    await db.execute(f"SET LOCAL ROLE {SYSTEM_ROLE}")
 
 
 def load_queries(path: Path) -> Any:

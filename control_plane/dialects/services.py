@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
 
+from control_plane.core.errors import DomainError
+from control_plane.db.pool import enter_system, enter_tenant
+from control_plane.domains.sessions.model import SessionPolicy
+
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator
 
     from litestar.connection import ASGIConnection
 
     from control_plane.core.clock import Clock
+    from control_plane.db.data_keys import SealerSource
     from control_plane.db.pool import Connection, Pool
     from control_plane.domains.limits.service import RequestLimiter
     from control_plane.settings import Settings
@@ -23,28 +29,70 @@ ACQUIRE_TIMEOUT_S: Final = 5.0
 
 
 class Services:
-    """The servers behind the API, its settings, and its clock."""
+    """The servers behind the API, its settings, its clock, and what seals secrets."""
 
-    def __init__(self, settings: Settings, pool: Pool, limiter: RequestLimiter, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, limiter: RequestLimiter, clock: Clock, sealer: SealerSource
+    ) -> None:
         self.settings = settings
         self.pool = pool
         self.limiter = limiter
         self.clock = clock
+        self.sealer = sealer
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """Open the one transaction of a use-case; commit it unless an error leaves it."""
-        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db, db.transaction():
+    async def transaction(self, tenant_id: uuid.UUID) -> AsyncIterator[Connection]:
+        """Open the one transaction of a use-case, in which there is no other tenant.
+
+        It commits unless an error leaves it; one that says that it `commits` does not keep it from that.
+        """
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db, _commit(db):
+            await enter_tenant(db, tenant_id)
             yield db
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Connection]:
-        """Open a transaction that only reads, and sees one moment in all its queries."""
+    async def snapshot(self, tenant_id: uuid.UUID) -> AsyncIterator[Connection]:
+        """Open a transaction of a tenant that only reads, and sees one moment in all its queries."""
         async with (
             self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db,
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await enter_tenant(db, tenant_id)
             yield db
+
+    @contextlib.asynccontextmanager
+    async def system_transaction(self) -> AsyncIterator[Connection]:
+        """Open a transaction that sees all tenants: to find whose a credential is, and for superadmins."""
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db, _commit(db):
+            await enter_system(db)
+            yield db
+
+    @property
+    def session_policy(self) -> SessionPolicy:
+        """How sessions are signed, and how long they last."""
+        settings = self.settings
+        return SessionPolicy(
+            settings.jwt_secret,
+            settings.jwt_previous_secret,
+            settings.jwt_issuer,
+            settings.access_token_ttl_s,
+            settings.session_ttl_s,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _commit(db: Connection) -> AsyncIterator[None]:
+    """Run a transaction; an error rolls it back, unless it says that it `commits`."""
+    refusal = None
+    async with db.transaction():
+        try:
+            yield
+        except DomainError as error:
+            if not error.commits:
+                raise
+            refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 async def provide_services(request: Request[Any, Any, Any]) -> Services:

@@ -71,6 +71,7 @@ def serve(config: Settings) -> Iterator[str]:
         "SWITCHYARD_DATABASE_URL": config.database_url,
         "SWITCHYARD_REDIS_URL": config.redis_url,
         "SWITCHYARD_JWT_SECRET": config.jwt_secret,
+        "SWITCHYARD_MASTER_KEY": "00" * 32,
     }
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory"]
     command += ["--host", "127.0.0.1", "--port", str(port), "control_plane.app:create_app"]

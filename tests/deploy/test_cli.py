@@ -97,10 +97,10 @@ class TestToken:
         answer = run(
             "token", "--user-id", self.USER, "--data-dir", str(tmp_path), SWITCHYARD_JWT_SECRET=self.SECRET
         )
-        user = verify_token(
+        claims = verify_token(
             answer.stdout.strip(), secret=self.SECRET, issuer="switchyard", now=datetime.now(UTC)
         )
-        assert str(user) == self.USER
+        assert str(claims.user_id) == self.USER
 
     @pytest.mark.parametrize(
         ("arguments", "variables", "sentence"),

@@ -47,6 +47,7 @@ class Processes:
             "SWITCHYARD_DATABASE_URL": database_url,
             "SWITCHYARD_REDIS_URL": redis_url,
             "SWITCHYARD_JWT_SECRET": "s" * 32,
+            "SWITCHYARD_MASTER_KEY": "00" * 32,
             "SWITCHYARD_API_PORT": str(self.ports["api"]),
             "SWITCHYARD_EDGE_PORT": str(self.ports["edge"]),
             "SWITCHYARD_JOURNAL_DIR": str(folder / "journal"),

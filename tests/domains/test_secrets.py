@@ -57,7 +57,7 @@ class TestKeys:
 
 class TestTokens:
     def verify(self, token: str, now: datetime = NOW) -> uuid.UUID:
-        return verify_token(token, secret=SECRET, issuer=ISSUER, now=now)
+        return verify_token(token, secret=SECRET, issuer=ISSUER, now=now).user_id
 
     def sign(self, alg: str = "HS256", secret: str = SECRET, **changes: object) -> str:
         claims = {

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request
 
 from control_plane.core.tokens import InvalidToken, verify_token
-from control_plane.dialects.links.errors import MissingApiKey, MissingToken
+from control_plane.dialects.bearer import read_bearer
+from control_plane.dialects.links.errors import MissingApiKey
 from control_plane.dialects.services import services_of
 from control_plane.domains.accounts import service as accounts
 from control_plane.domains.accounts.errors import UserNotFound
@@ -23,6 +24,7 @@ from control_plane.domains.api_keys.errors import InvalidApiKey
 from control_plane.domains.api_keys.model import KeyKind
 from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import refuse
+from control_plane.domains.sessions import service as sessions
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from control_plane.domains.limits.model import LimitStatus
 
 API_KEY_CHALLENGE: Final = 'ApiKey realm="switchyard"'
-BEARER_CHALLENGE: Final = 'Bearer realm="switchyard"'
 
 
 async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -44,7 +45,7 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
     if not is_well_formed(secret, services.settings.links_key_prefix):
         raise InvalidApiKey
     now = services.clock()
-    async with services.transaction() as db:
+    async with services.system_transaction() as db:
         holder = await api_keys.use_key(db, secret, kind=KeyKind.LINKS, now=now)
     accounts.require_api_access(holder.account)
     limit = holder.account.plan.api_requests_per_hour
@@ -58,17 +59,15 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Let in a user with a valid token."""
     services, state = services_of(connection), connection.scope["state"]
-    state["challenge"] = BEARER_CHALLENGE
-    scheme, _space, token = connection.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise MissingToken
-    settings = services.settings
-    user_id = verify_token(
-        token.strip(), secret=settings.jwt_secret, issuer=settings.jwt_issuer, now=services.clock()
+    token, policy, now = read_bearer(connection), services.session_policy, services.clock()
+    claims = verify_token(
+        token, secret=policy.secret, issuer=policy.issuer, now=now, previous_secret=policy.previous_secret
     )
     try:
-        async with services.transaction() as db:
-            state["account"] = await accounts.fetch_account(db, user_id)
+        async with services.system_transaction() as db:
+            if claims.session_id is not None:
+                await sessions.authenticate(db, claims, now)
+            state["account"] = await accounts.fetch_account(db, claims.user_id)
     except UserNotFound as error:
         raise InvalidToken from error
 

@@ -109,7 +109,7 @@ async def list_clicks(
         raise Invalid(faults)
     assert query.value.page is not UNSET
     assert query.value.per_page is not UNSET
-    async with services.snapshot() as db:
+    async with services.snapshot(account.tenant_id) as db:
         page = await service.list_clicks(
             db, account, link_id, span, PageRequest(query.value.page, query.value.per_page)
         )

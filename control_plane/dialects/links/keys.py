@@ -82,7 +82,7 @@ async def create_key(
     if query.faults:
         raise Invalid(query.faults)
     assert query.value.name is not UNSET
-    async with services.transaction() as db:
+    async with services.transaction(account.tenant_id) as db:
         new = await service.create_key(
             db,
             account,
@@ -109,7 +109,7 @@ async def create_key(
 )
 async def list_keys(services: NamedDependency[Services], account: NamedDependency[Account]) -> KeyListOut:
     """List the user's active API keys, without the keys themselves."""
-    async with services.snapshot() as db:
+    async with services.snapshot(account.tenant_id) as db:
         keys = await service.list_keys(db, account, KeyKind.LINKS)
     return KeyListOut(
         keys=[
@@ -141,7 +141,7 @@ async def revoke_key(
         key_id = msgspec.convert(request.path_params["key_id"], uuid.UUID)
     except msgspec.ValidationError as error:
         raise ApiKeyNotFound from error
-    async with services.transaction() as db:
+    async with services.transaction(account.tenant_id) as db:
         await service.revoke_key(db, account, key_id, kind=KeyKind.LINKS, now=services.clock())
 
 

@@ -79,7 +79,7 @@ async def create_link(
     draft = draft_link(data.value)
     content = settle_content(draft, [*faults, *data.faults], services.settings.edge_url)
     assert draft.slug is not UNSET, "a refused slug is a fault"
-    async with services.transaction() as db:
+    async with services.transaction(account.tenant_id) as db:
         link, is_new = await service.create_link(
             db,
             account,
@@ -105,7 +105,7 @@ async def list_links(
         raise Invalid(query.faults)
     assert query.value.page is not UNSET
     assert query.value.per_page is not UNSET
-    async with services.snapshot() as db:
+    async with services.snapshot(account.tenant_id) as db:
         page = await service.list_links(db, account, PageRequest(query.value.page, query.value.per_page))
     return LinkListOut(items=[show_summary(item) for item in page.items], total=page.total)
 
@@ -122,7 +122,7 @@ async def get_link(
     link_id: NamedDependency[uuid.UUID],
 ) -> LinkOut:
     """Get a link with all its variants and their current status."""
-    async with services.snapshot() as db:
+    async with services.snapshot(account.tenant_id) as db:
         return show_link(await service.fetch_link(db, account, link_id))
 
 
@@ -141,7 +141,7 @@ async def change_link(
     data: JSONBody[Decoded[LinkPatchIn]],
 ) -> LinkOut:
     """Change a link. A list of variants replaces the whole list; those of known label keep their id."""
-    async with services.transaction() as db:
+    async with services.transaction(account.tenant_id) as db:
         link = await service.change_link(
             db,
             account,
@@ -166,7 +166,7 @@ async def delete_link(
     link_id: NamedDependency[uuid.UUID],
 ) -> None:
     """Delete a link. It stops redirecting; its clicks are kept, and its slug stays taken."""
-    async with services.transaction() as db:
+    async with services.transaction(account.tenant_id) as db:
         await service.delete_link(db, account, link_id, services.clock())
 
 

@@ -67,6 +67,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
         database_url=database_url,
         redis_url=redis_url,
         jwt_secret="a secret of the tests, long enough",
+        master_key="00" * 32,
         edge_url="http://go.example.com",
     )
 

@@ -1,4 +1,4 @@
-"""Every error that a domain can raise has a status and a text in this contract."""
+"""Every error that a domain can raise has a status and a text in every contract."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import control_plane
 from control_plane.core.errors import DomainError
-from control_plane.dialects.links.errors import STATUS, status_of
+from control_plane.dialects.statuses import STATUS, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

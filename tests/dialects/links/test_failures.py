@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.dialects.links.conftest import link_body
 
 if TYPE_CHECKING:
+    import asyncpg
     import httpx
 
     from tests.conftest import TestServer
@@ -96,10 +97,9 @@ class TestServersAway:
 
 class TestBugs:
     async def test_a_bug_is_logged_and_not_shown(
-        self, capfd: pytest.CaptureFixture[str], app: Any, caller: Caller
+        self, capfd: pytest.CaptureFixture[str], pool: asyncpg.Pool, caller: Caller
     ) -> None:
-        async with app.state.services.transaction() as db:
-            await db.execute("ALTER TABLE links RENAME COLUMN stickiness TO glue")
+        await pool.execute("ALTER TABLE links RENAME COLUMN stickiness TO glue")
         response = await caller.api.post("/links", json=link_body(), headers={"X-Request-ID": "r-1"})
         assert response.status_code == 500
         assert response.json() == {"detail": "Unexpected error. Request id: r-1"}

@@ -1,0 +1,7 @@
+-- name: list_keys()
+SELECT version, wrapped_key FROM data_keys ORDER BY version;
+
+-- name: insert_key(version, wrapped_key, now)!
+INSERT INTO data_keys (version, wrapped_key, created_at)
+VALUES (:version, :wrapped_key, :now)
+ON CONFLICT DO NOTHING;

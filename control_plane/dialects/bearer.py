@@ -1,0 +1,104 @@
+"""Who calls, by a bearer token of a session; the same for every dialect that has users.
+
+A guard leaves the Actor in the connection; a handler that asks for one cannot be reached without it.
+"""
+
+# ruff: noqa: TC002  Litestar resolves the annotations of handlers and dependencies
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import Request
+
+from control_plane.core.actor import Actor
+from control_plane.core.errors import Unauthenticated
+from control_plane.core.tokens import InvalidToken, verify_token
+from control_plane.dialects.envelope import request_id_of
+from control_plane.dialects.services import services_of
+from control_plane.domains.sessions import service as sessions
+from control_plane.domains.sessions.model import Device
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
+
+BEARER_CHALLENGE: Final = 'Bearer realm="switchyard"'
+USER_AGENT_LENGTH: Final = 512
+
+
+class MissingToken(Unauthenticated):
+    """The request has no bearer token."""
+
+    code = "missing_token"
+
+    def __init__(self) -> None:
+        super().__init__("Missing bearer token. Include Authorization: Bearer <token> header.")
+
+
+def read_bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Read the bearer token of a request. Raises MissingToken."""
+    connection.scope["state"]["challenge"] = BEARER_CHALLENGE
+    scheme, _space, token = connection.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise MissingToken
+    return token.strip()
+
+
+async def require_session(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let in a user whose session is alive."""
+    services, state = services_of(connection), connection.scope["state"]
+    token, policy, now = read_bearer(connection), services.session_policy, services.clock()
+    claims = verify_token(
+        token, secret=policy.secret, issuer=policy.issuer, now=now, previous_secret=policy.previous_secret
+    )
+    if claims.tenant_id is None:
+        raise InvalidToken
+    async with services.transaction(claims.tenant_id) as db:
+        actor = await sessions.authenticate(db, claims, now)
+    state["actor"] = msgspec.structs.replace(
+        actor, request_id=request_id_of(connection.scope), ip_address=client_address(connection)
+    )
+
+
+async def provide_actor(request: Request[Any, Any, Any]) -> Actor:
+    """Give handlers the actor that a guard let in."""
+    actor = request.scope["state"]["actor"]
+    assert isinstance(actor, Actor)
+    return actor
+
+
+async def provide_device(request: Request[Any, Any, Any]) -> Device:
+    """Give handlers the device that a request comes from, as far as its headers tell."""
+    user_agent = request.headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
+    return Device(ip_address=client_address(request), user_agent=user_agent or None)
+
+
+def client_address(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """Give the caller's address: behind trusted proxies, the right-most that is not one of them."""
+    proxies = _read_networks(services_of(connection).settings.trusted_proxies)
+    address = _read_address(connection.client.host if connection.client else "")
+    hops = connection.headers.get("X-Forwarded-For", "").split(",")
+    while hops and address is not None and any(address in network for network in proxies):
+        forwarded = _read_address(hops.pop().strip())
+        if forwarded is None:
+            break
+        address = forwarded
+    return None if address is None else str(address)
+
+
+def _read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address without its zone; a v4 address inside v6 becomes v4."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=4)
+def _read_networks(blocks: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    names = {block.strip() for block in blocks.split(",")} - {"", "unix"}
+    return tuple(ipaddress.ip_network(name) for name in sorted(names))

@@ -1,0 +1,33 @@
+"""The growth contract: everything under /api/v1 but /api/v1/public."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import Router
+from litestar.di import Provide
+
+from control_plane.core.errors import DomainError
+from control_plane.dialects.bearer import provide_actor, provide_device, require_session
+from control_plane.dialects.growth.errors import answer_domain_error
+from control_plane.dialects.services import provide_services
+
+PREFIX: Final = "/api/v1"
+
+
+def build_router() -> Router:
+    """Build the dialect's routes. Whoever needs no session says so; the others need one."""
+    anonymous = Router("/", route_handlers=[])
+    users = Router(
+        "/",
+        route_handlers=[],
+        guards=[require_session],
+        dependencies={"actor": Provide(provide_actor)},
+    )
+    return Router(
+        PREFIX,
+        route_handlers=[anonymous, users],
+        dependencies={"services": Provide(provide_services), "device": Provide(provide_device)},
+        exception_handlers={DomainError: answer_domain_error},
+        include_in_schema=False,
+    )
