@@ -11,6 +11,7 @@ from litestar.enums import MediaType
 from control_plane.core import errors
 from control_plane.core.faults import show
 from control_plane.dialects.statuses import headers_of, status_of
+from control_plane.domains.mfa.errors import MfaRequired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,8 @@ def answer(
 def answer_domain_error(request: Request[Any, Any, Any], error: errors.DomainError) -> Response[ErrorOut]:
     """Map what a domain refused to a status, its text, and the headers that go with it."""
     details: dict[str, Any] = {}
+    if isinstance(error, MfaRequired):
+        details["mfa_token"] = error.mfa_token
     if isinstance(error, errors.Invalid):
         details["errors"] = [
             {"field": fault.field, "rule": fault.rule}

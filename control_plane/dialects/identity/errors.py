@@ -16,6 +16,7 @@ from control_plane.core import errors
 from control_plane.core.faults import show
 from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.statuses import headers_of, status_of
+from control_plane.domains.mfa.errors import MfaRequired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,8 @@ def answer(
 def answer_domain_error(request: Request[Any, Any, Any], error: errors.DomainError) -> Response[ProblemOut]:
     """Map what a domain refused to a status, its text, and the headers that go with it."""
     extensions: dict[str, Any] = {}
+    if isinstance(error, MfaRequired):
+        extensions["mfa_token"] = error.mfa_token
     if isinstance(error, errors.Invalid):
         extensions["errors"] = [
             FaultOut(fault.field, fault.rule, None if fault.value is msgspec.UNSET else show(fault.value))
