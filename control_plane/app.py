@@ -70,9 +70,10 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     sealer = SealerSource(pool, read_master_key(settings.master_key), clock)
-    app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
+    services = app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
     try:
-        yield
+        async with services.usage.running():
+            yield
     finally:
         await redis.aclose()
         await pool.close()

@@ -10,7 +10,9 @@ from litestar import Request
 
 from control_plane.core.errors import DomainError
 from control_plane.db.pool import enter_system, enter_tenant
+from control_plane.domains.passwords.service import Passwords
 from control_plane.domains.sessions.model import SessionPolicy
+from control_plane.domains.usage.meter import UsageMeter
 
 if TYPE_CHECKING:
     import uuid
@@ -29,7 +31,7 @@ ACQUIRE_TIMEOUT_S: Final = 5.0
 
 
 class Services:
-    """The servers behind the API, its settings, its clock, and what seals secrets."""
+    """The servers behind the API, its settings, its clock, what seals secrets, and what counts its use."""
 
     def __init__(
         self, settings: Settings, pool: Pool, limiter: RequestLimiter, clock: Clock, sealer: SealerSource
@@ -39,6 +41,8 @@ class Services:
         self.limiter = limiter
         self.clock = clock
         self.sealer = sealer
+        self.passwords = Passwords()
+        self.usage = UsageMeter(pool, clock)
 
     @contextlib.asynccontextmanager
     async def transaction(self, tenant_id: uuid.UUID) -> AsyncIterator[Connection]:

@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, sessions
+from control_plane.dialects.identity import audit, branding, profile, sessions, tenants, users
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -19,21 +19,42 @@ PREFIX: Final = "/v1"
 
 def build_router() -> Router:
     """Build the dialect's routes. Whoever needs no session says so; the others need one."""
-    anonymous = Router("/", route_handlers=[sessions.refresh_tokens])
-    users = Router(
+    anonymous = Router("/", route_handlers=[sessions.refresh_tokens, profile.get_avatar])
+    with_session = Router(
         "/",
         route_handlers=[
             sessions.logout,
             sessions.list_sessions,
             sessions.revoke_session,
             audit.list_audit,
+            profile.get_me,
+            profile.update_me,
+            profile.get_balance,
+            profile.pick_avatar,
+            profile.list_avatars,
+            users.get_user,
+            users.list_users,
+            users.ban_user,
+            users.unban_user,
+            tenants.list_tenants,
+            tenants.create_tenant,
+            tenants.resolve_tenant,
+            tenants.get_tenant,
+            tenants.update_tenant,
+            tenants.list_usage,
+            branding.get_branding,
+            branding.replace_branding,
         ],
         guards=[require_session],
-        dependencies={"actor": Provide(provide_actor), "of_tenant": Provide(provide_tenant_id)},
+        dependencies={
+            "actor": Provide(provide_actor),
+            "of_tenant": Provide(provide_tenant_id),
+            "user_key": Provide(users.provide_user_key),
+        },
     )
     return Router(
         PREFIX,
-        route_handlers=[anonymous, users],
+        route_handlers=[anonymous, with_session],
         dependencies={"services": Provide(provide_services), "device": Provide(provide_device)},
         exception_handlers={DomainError: answer_domain_error},
         include_in_schema=False,
