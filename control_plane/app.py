@@ -70,7 +70,8 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
     """Open what handlers work with, for as long as the application runs."""
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-    sealer = SealerSource(pool, read_master_key(settings.master_key), clock)
+    previous = read_master_key(settings.previous_master_key) if settings.previous_master_key else None
+    sealer = SealerSource(pool, read_master_key(settings.master_key), clock, previous)
     app.state.services = services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
     app.state.allowed_origins = AllowedOrigins(services)
     try:
