@@ -78,6 +78,7 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
         async with services.usage.running():
             yield
     finally:
+        services.passwords.close()
         await redis.aclose()
         await pool.close()
 
