@@ -9,6 +9,7 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
+from control_plane.dialects.growth import mfa
 from control_plane.dialects.growth.errors import answer_domain_error
 from control_plane.dialects.services import provide_services
 
@@ -17,10 +18,10 @@ PREFIX: Final = "/api/v1"
 
 def build_router() -> Router:
     """Build the dialect's routes. Whoever needs no session says so; the others need one."""
-    anonymous = Router("/", route_handlers=[])
+    anonymous = Router("/", route_handlers=[mfa.complete_challenge])
     users = Router(
         "/",
-        route_handlers=[],
+        route_handlers=[mfa.enable_mfa, mfa.verify_mfa, mfa.disable_mfa],
         guards=[require_session],
         dependencies={"actor": Provide(provide_actor)},
     )

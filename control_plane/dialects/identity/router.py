@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, sessions
+from control_plane.dialects.identity import audit, mfa, sessions
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -19,7 +19,9 @@ PREFIX: Final = "/v1"
 
 def build_router() -> Router:
     """Build the dialect's routes. Whoever needs no session says so; the others need one."""
-    anonymous = Router("/", route_handlers=[sessions.refresh_tokens])
+    anonymous = Router(
+        "/", route_handlers=[sessions.refresh_tokens, mfa.complete_challenge, mfa.send_challenge_code]
+    )
     users = Router(
         "/",
         route_handlers=[
@@ -27,6 +29,13 @@ def build_router() -> Router:
             sessions.list_sessions,
             sessions.revoke_session,
             audit.list_audit,
+            mfa.set_up_factor,
+            mfa.verify_factor,
+            mfa.list_factors,
+            mfa.send_factor_code,
+            mfa.remove_factor,
+            mfa.disable_mfa,
+            mfa.replace_recovery_codes,
         ],
         guards=[require_session],
         dependencies={"actor": Provide(provide_actor), "of_tenant": Provide(provide_tenant_id)},

@@ -12,3 +12,6 @@ FROM users u
 JOIN tenants t ON t.id = u.tenant_id
 JOIN plans p ON p.code = t.plan_code
 WHERE u.id = :user_id;
+
+-- name: fetch_tenant_number(tenant_id)$
+SELECT number FROM tenants WHERE id = :tenant_id;

@@ -38,6 +38,12 @@ async def fetch_account(db: Connection, user_id: uuid.UUID) -> Account | None:
     return None if row is None else read_account(row)
 
 
+async def fetch_tenant_number(db: Connection, tenant_id: uuid.UUID) -> int:
+    """Give a tenant's number, the growth contract's id of it."""
+    number: int = await _queries.fetch_tenant_number(db, tenant_id=tenant_id)
+    return number
+
+
 def read_account(row: Mapping[str, Any]) -> Account:
     """Build an Account from a row that has the columns of fetch_account."""
     plan = Plan(row["code"], row["name"], row["api_access"], row["api_requests_per_hour"])
