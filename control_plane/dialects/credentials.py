@@ -136,9 +136,7 @@ async def reset_password(services: Services, token: str, new_password: str) -> N
         await registration.reset_password(db, services.sealer, token, password_hash, now)
 
 
-async def change_password(
-    services: Services, actor: Actor, current_password: str, new_password: str
-) -> None:
+async def change_password(services: Services, actor: Actor, current_password: str, new_password: str) -> None:
     """Change the password of somebody who is signed in. Raises InvalidCredentials, Invalid.
 
     A wrong present password counts as a failed sign-in: a stolen session is no way to guess it.
