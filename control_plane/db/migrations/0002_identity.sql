@@ -12,12 +12,13 @@ BEGIN
     -- Roles belong to the whole server: another database on it may have made them, even right now.
     FOREACH name IN ARRAY ARRAY['switchyard_api', 'switchyard_system'] LOOP
         BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
         EXECUTE format('GRANT %I TO CURRENT_USER', name);
     END LOOP;
     BEGIN
+        -- To be taken on, not inherited: a policy for a role holds for whoever inherits from it.
         GRANT switchyard_system TO switchyard_api;
     EXCEPTION WHEN unique_violation THEN NULL;
     END;
