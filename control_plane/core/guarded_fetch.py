@@ -99,7 +99,7 @@ class GuardedFetcher:
                 body, is_cut = await _read_body(response)
         except TimeoutError as error:
             raise FetchFailed(f"it did not answer within {FETCH_TIMEOUT_S:g} s") from error
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, OSError) as error:
             raise FetchFailed("no connection could be made, or it broke") from error
         except (httpcore2.ProtocolError, ValueError) as error:
             raise FetchFailed("it did not answer as HTTP has it") from error

@@ -40,15 +40,15 @@ async def check_domains(pool: Pool, settings: Settings, now: datetime) -> None:
             claims = await service.take_due(db, now, BATCH_SIZE)
         if not claims:
             return
-        await asyncio.gather(*(_check(pool, sealer, probe, claim, now) for claim in claims))
+        looks = (_check(pool, sealer, probe, claim, now) for claim in claims)
+        outcomes = await asyncio.gather(*looks, return_exceptions=True)
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            if outcome is not None:  # it is due again, and holds up no other
+                _log.error("domain_check_failed", domain=claim.domain, exc_info=outcome)
 
 
 async def _check(pool: Pool, sealer: SealerSource | None, probe: Probe, claim: Claim, now: datetime) -> None:
-    """Look at one domain. What goes wrong with it is logged, and holds up no other."""
-    try:
-        finding = None if transitions.is_expired(claim, now) else await probe.look(claim)
-        async with pool.acquire() as db, db.transaction():
-            with contextlib.suppress(DomainNotFound, DomainTaken):
-                await service.settle_due(db, sealer, claim, finding, now)
-    except Exception:
-        _log.exception("domain_check_failed", domain=claim.domain)
+    finding = None if transitions.is_expired(claim, now) else await probe.look(claim)
+    async with pool.acquire() as db, db.transaction():
+        with contextlib.suppress(DomainNotFound, DomainTaken):
+            await service.settle_due(db, sealer, claim, finding, now)

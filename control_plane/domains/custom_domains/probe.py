@@ -32,40 +32,31 @@ class Probe:
         return await (self._look_at_record(claim) if claim.method == "DNS_TXT" else self._look_at_file(claim))
 
     async def _look_at_record(self, claim: Claim) -> Finding:
-        name = challenges.record_name(claim.domain)
+        name, proof = challenges.record_name(claim.domain), challenges.proof_of(claim.challenge)
         try:
             texts = await self._resolver.find_texts(name)
         except NameEmpty as error:
             return Finding(Sight.MISSING, f"Nothing was found: {error}.")
         except LookupFailed as error:
             return Finding(Sight.UNKNOWN, f"Nothing could be learned: {error}.")
-        if challenges.proof_of(claim.challenge) in (text.strip() for text in texts):
+        if any(text.strip() == proof for text in texts):
             return Finding(Sight.PROVEN, f"The TXT record at {name} is as it should be.")
-        return Finding(
-            Sight.MISSING, f"{name} has {_count(len(texts), 'TXT record')}, but not the one asked for."
-        )
+        return Finding(Sight.MISSING, f"{_count(len(texts), 'TXT record')} at {name}, not the one asked for.")
 
     async def _look_at_file(self, claim: Claim) -> Finding:
-        url = challenges.file_url(claim.domain, claim.challenge)
+        url, path = challenges.file_url(claim.domain, claim.challenge), challenges.file_path(claim.challenge)
         port = "" if self._file_port == HTTP_PORT else f":{self._file_port}"
         try:
-            answer = await self._fetcher.fetch(
-                f"http://{claim.domain}{port}{challenges.file_path(claim.challenge)}"
-            )
+            answer = await self._fetcher.fetch(f"http://{claim.domain}{port}{path}")
         except TargetUnknown as error:
             return Finding(Sight.UNKNOWN, f"Nothing could be learned: {error}.")
         except FetchFailed as error:
             return Finding(Sight.MISSING, f"{url} could not be fetched: {error}.")
         if answer.status != OK:
-            return Finding(
-                Sight.MISSING, f"{url} answered {answer.status}, not 200; redirects are not followed."
-            )
+            return Finding(Sight.MISSING, f"{url} answered {answer.status}; it must answer 200 itself.")
         if answer.body.strip() == challenges.proof_of(claim.challenge).encode():
             return Finding(Sight.PROVEN, f"The file at {url} is as it should be.")
-        return Finding(
-            Sight.MISSING,
-            f"{url} answered with {_count(len(answer.body), 'byte')}, but not the content asked for.",
-        )
+        return Finding(Sight.MISSING, f"{url} answered something else than the content asked for.")
 
 
 def open_probe(dns_resolvers: str, *, allow_private: bool) -> Probe:

@@ -76,19 +76,17 @@ async def claim_domain(  # noqa: PLR0913  who, for whom, what, how, and what it 
     if method is None:
         method = claim.method if claim is not None and claim.status == "verified" else "DNS_TXT"
     if method == "DNS_TXT" and len(challenges.record_name(name)) > LONGEST_DOMAIN:
-        raise Invalid(
-            [Fault("domain", "must leave room for a record below it, or be proven by HTTP_FILE", domain)]
-        )
+        raise Invalid([Fault("domain", "is too long for a record below it: HTTP_FILE needs none", domain)])
     wanted = _draft(tenant_id, name, method, now) if claim is None else claim
     wanted = transitions.renew(wanted, challenges.draw_token(), method, now)
     if claim is None:
         if await store.count_claims(db, tenant_id) >= MOST_CLAIMS:
             raise TooManyDomains(MOST_CLAIMS)
         await store.insert_claim(db, wanted)
-        await _record(db, actor, "domain.claim", None, wanted, now)
+        await _record(db, actor, "domain.claim", (None, wanted), now)
     elif wanted != claim:
         await store.update_claim(db, wanted)
-        await _record(db, actor, "domain.renew", claim, wanted, now)
+        await _record(db, actor, "domain.renew", (claim, wanted), now)
     return wanted
 
 
@@ -132,7 +130,7 @@ async def remove_domain(
     claim = await _lock(db, tenant_id, claim_id)
     await store.delete_claim(db, tenant_id, claim_id)
     await store.enqueue_publication(db, claim.domain)
-    await _record(db, actor, "domain.remove", claim, None, now)
+    await _record(db, actor, "domain.remove", (claim, None), now)
 
 
 async def take_due(db: Connection, now: datetime, limit: int) -> list[Claim]:
@@ -158,7 +156,7 @@ async def settle_due(
     await store.update_claim(db, settled)
     if (claim.status, settled.status) == ("verified", "lapsed"):
         await store.enqueue_publication(db, claim.domain)
-        await _record(db, SYSTEM, "domain.lapse", claim, settled, now)
+        await _record(db, SYSTEM, "domain.lapse", (claim, settled), now)
         await _tell_lapsed(db, sealer, settled)
 
 
@@ -191,19 +189,19 @@ async def _accept(db: Connection, actor: Actor, claim: Claim, now: datetime) -> 
         return proven
     if not await store.try_update_claim(db, proven):
         taken = DomainTaken(claim.domain)
-        again_at = now + transitions.PENDING_EVERY
-        await store.update_claim(
-            db, replace(transitions.note(claim, str(taken), now), next_check_at=again_at)
-        )
+        refused = transitions.note(claim, str(taken), now)
+        await store.update_claim(db, replace(refused, next_check_at=now + transitions.PENDING_EVERY))
         raise taken
     await store.enqueue_publication(db, claim.domain)
-    await _record(db, actor, "domain.verify", claim, proven, now)
+    await _record(db, actor, "domain.verify", (claim, proven), now)
     return proven
 
 
-async def _record(  # noqa: PLR0913  who, what, from what, to what
-    db: Connection, actor: Actor, action: str, before: Claim | None, after: Claim | None, now: datetime
+async def _record(
+    db: Connection, actor: Actor, action: str, change: tuple[Claim | None, Claim | None], now: datetime
 ) -> None:
+    """Record a change. `change`: the claim before and after it."""
+    before, after = change
     claim = after or before
     assert claim is not None
     await audit.record(
@@ -232,9 +230,8 @@ async def _tell_lapsed(db: Connection, sealer: SealerSource | None, claim: Claim
         _log.warning("domain_lapse_not_told", domain=claim.domain, reason="SWITCHYARD_MASTER_KEY is not set")
         return
     data = {"domain": claim.domain, "reason": claim.last_error}
-    readers = {
-        reader.email.lower(): reader for reader in reversed(await store.list_readers(db, claim.tenant_id))
-    }
+    found = await store.list_readers(db, claim.tenant_id)
+    readers = {reader.email.lower(): reader for reader in found}
     for reader in readers.values():
         mail = Mail(
             tenant_id=claim.tenant_id,

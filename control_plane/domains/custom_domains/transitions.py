@@ -55,7 +55,7 @@ def renew(claim: Claim, token: str, method: Method, now: datetime) -> Claim:
 
 
 def prove(claim: Claim, now: datetime) -> Claim:
-    """The proof was there."""
+    """Take note that the proof was there."""
     return replace(
         claim,
         status="verified",
@@ -70,12 +70,12 @@ def prove(claim: Claim, now: datetime) -> Claim:
 
 
 def note(claim: Claim, text: str, now: datetime) -> Claim:
-    """Somebody asked for a look, which failed: that is noted, and counts for nothing else."""
+    """Take note of a look that somebody asked for and that failed; it counts for nothing else."""
     return replace(claim, checked_at=now, last_error=text)
 
 
 def fail(claim: Claim, finding: Finding, now: datetime) -> Claim:
-    """A look that was due failed; a verified domain may lapse by it."""
+    """Take note of a look that was due and failed; a verified domain may lapse by it."""
     failed = replace(note(claim, finding.text, now), next_check_at=now + _pause(claim, finding))
     if claim.status != "verified" or finding.sight is Sight.UNKNOWN:
         return failed
@@ -88,7 +88,7 @@ def fail(claim: Claim, finding: Finding, now: datetime) -> Claim:
 
 
 def expire(claim: Claim, now: datetime) -> Claim:
-    """Nobody looks any more until the challenge is renewed."""
+    """Look no more until the challenge is renewed."""
     return replace(note(claim, EXPIRED, now), next_check_at=None)
 
 
