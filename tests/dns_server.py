@@ -13,7 +13,6 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-import pytest
 
 from tests.support import free_port
 
@@ -66,7 +65,10 @@ class DnsServer:
         """Answer one question; None is silence."""
         request = dns.message.from_wire(wire)
         question = request.question[0]
-        name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+        name, kind = (
+            question.name.to_text(omit_final_dot=True).lower(),
+            dns.rdatatype.to_text(question.rdtype),
+        )
         self.questions.append(f"{over} {kind} {name}")
         if name in self.silent:
             return None
@@ -131,10 +133,3 @@ async def serve_dns() -> AsyncIterator[DnsServer]:
     finally:
         udp.close()
         tcp.close()
-
-
-@pytest.fixture
-async def dns_server() -> AsyncIterator[DnsServer]:
-    """A running server."""
-    async with serve_dns() as server:
-        yield server

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
@@ -61,10 +59,3 @@ async def serve_http(tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpSer
         yield http
     finally:
         server.close()
-
-
-@pytest.fixture
-async def http_server() -> AsyncIterator[HttpServer]:
-    """A running server."""
-    async with serve_http() as server:
-        yield server

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import datetime
 import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import dns.rcode
 import httpcore2
 import pytest
 from cryptography import x509
@@ -14,22 +15,24 @@ from control_plane.core import guarded_fetch
 from control_plane.core.dns_servers import read_servers
 from control_plane.core.guarded_fetch import FetchFailed, GuardedFetcher, TargetRefused, TargetUnknown
 from control_plane.core.name_resolver import NameResolver
-from tests.dns_server import DnsServer, dns_server  # noqa: F401  a fixture, found by name
-from tests.http_server import HttpServer, http_server, serve_http  # noqa: F401  a fixture, found by name
+from tests.http_server import serve_http
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.dns_server import DnsServer
+    from tests.http_server import HttpServer
 
 PUBLIC, OTHER = "8.8.8.8", "1.1.1.1"
 
 
 @pytest.fixture
-def strict(dns_server: DnsServer) -> GuardedFetcher:  # noqa: F811
+def strict(dns_server: DnsServer) -> GuardedFetcher:
     return GuardedFetcher(NameResolver(read_servers(dns_server.address)))
 
 
 @pytest.fixture
-def lenient(dns_server: DnsServer) -> GuardedFetcher:  # noqa: F811
+def lenient(dns_server: DnsServer) -> GuardedFetcher:
     dns_server.set_records("acme.com", "A", "127.0.0.1")
     return GuardedFetcher(NameResolver(read_servers(dns_server.address)), allow_private=True)
 
@@ -51,7 +54,7 @@ class TestGuard:
     async def test_a_name_is_resolved_once_and_its_checked_address_dialled(
         self,
         strict: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         dialled: list[tuple[str, int]],
     ) -> None:
         dns_server.set_series("rebind.acme.com", "A", (PUBLIC,), ("127.0.0.1",))
@@ -63,7 +66,7 @@ class TestGuard:
     async def test_a_rebound_name_reaches_nothing_local(
         self,
         strict: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         dialled: list[tuple[str, int]],
     ) -> None:
         dns_server.set_series("rebind.acme.com", "A", (PUBLIC,), ("127.0.0.1",))
@@ -76,7 +79,7 @@ class TestGuard:
     async def test_the_next_address_is_tried(
         self,
         strict: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         dialled: list[tuple[str, int]],
     ) -> None:
         dns_server.set_records("acme.com", "A", PUBLIC, OTHER)
@@ -90,10 +93,10 @@ class TestGuard:
          ("A", "100.64.0.1"), ("AAAA", "::1"), ("AAAA", "fe80::1"), ("AAAA", "fd00::1"),
          ("AAAA", "::ffff:127.0.0.1"), ("AAAA", "2002:7f00:1::1"), ("AAAA", "64:ff9b::7f00:1")],
     )  # fmt: skip
-    async def test_one_address_that_is_not_public_refuses_them_all(  # noqa: PLR0917
+    async def test_one_address_that_is_not_public_refuses_them_all(
         self,
         strict: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         dialled: list[tuple[str, int]],
         kind: str,
         address: str,
@@ -139,21 +142,15 @@ class TestGuard:
     async def test_a_dns_that_fails_says_nothing_of_the_target(
         self,
         strict: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
     ) -> None:
-        dns_server.failing["acme.com"] = dns_failure()
+        dns_server.failing["acme.com"] = dns.rcode.SERVFAIL
         with pytest.raises(TargetUnknown):
             await strict.fetch("http://acme.com/")
 
 
-def dns_failure() -> Any:
-    import dns.rcode  # noqa: PLC0415
-
-    return dns.rcode.SERVFAIL
-
-
 class TestFetch:
-    async def test_answer_and_request(self, lenient: GuardedFetcher, http_server: HttpServer) -> None:  # noqa: F811
+    async def test_answer_and_request(self, lenient: GuardedFetcher, http_server: HttpServer) -> None:
         http_server.respond(201, b"made", "X-Kind: test")
         answer = await lenient.fetch(
             f"http://acme.com:{http_server.port}/a/b?c=d",
@@ -172,7 +169,7 @@ class TestFetch:
     async def test_redirects_are_not_followed(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
     ) -> None:
         url = f"http://acme.com:{http_server.port}/"
         http_server.respond(302, b"", f"Location: {url}secret")
@@ -182,7 +179,7 @@ class TestFetch:
     async def test_an_endless_body_is_cut(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
     ) -> None:
         http_server.raw, http_server.endless = b"HTTP/1.1 200 OK\r\n\r\n", True
         answer = await lenient.fetch(f"http://acme.com:{http_server.port}/")
@@ -191,7 +188,7 @@ class TestFetch:
     async def test_a_compressed_body_is_not_blown_up(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
     ) -> None:
         http_server.respond(200, b"\x1f\x8b...", "Content-Encoding: gzip")
         assert (await lenient.fetch(f"http://acme.com:{http_server.port}/")).body == b"\x1f\x8b..."
@@ -199,7 +196,7 @@ class TestFetch:
     async def test_silence(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(guarded_fetch, "FETCH_TIMEOUT_S", 0.2)
@@ -211,7 +208,7 @@ class TestFetch:
     async def test_what_is_no_answer(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
         raw: bytes,
     ) -> None:
         http_server.raw = raw
@@ -225,7 +222,7 @@ class TestFetch:
     async def test_proxies_of_the_environment_are_ignored(
         self,
         lenient: GuardedFetcher,
-        http_server: HttpServer,  # noqa: F811
+        http_server: HttpServer,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -237,7 +234,7 @@ class TestTls:
     async def test_the_name_is_what_sni_and_the_certificate_are_about(
         self,
         lenient: GuardedFetcher,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -263,7 +260,7 @@ class TestTls:
 
 def make_contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Make a certificate for `name`: what serves it, and what trusts it."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     certificate = (
         x509.CertificateBuilder()
@@ -271,8 +268,8 @@ def make_contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLConte
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import dns.rcode
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from control_plane.core import name_resolver
 from control_plane.core.dns_servers import read_servers
 from control_plane.core.name_resolver import LookupFailed, NameEmpty, NameResolver
-from tests.dns_server import DnsServer, dns_server  # noqa: F401  a fixture, found by name
+
+if TYPE_CHECKING:
+    from tests.dns_server import DnsServer
 
 NAME = "_challenge.acme.com"
 
 
 @pytest.fixture
-def resolver(dns_server: DnsServer) -> NameResolver:  # noqa: F811
+def resolver(dns_server: DnsServer) -> NameResolver:
     return NameResolver(read_servers(dns_server.address))
 
 
@@ -23,12 +26,12 @@ class TestFindTexts:
     async def test_strings_of_a_record_are_joined_and_records_are_not(
         self,
         resolver: NameResolver,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
     ) -> None:
         dns_server.set_texts(NAME, "v=spf1 -all", ("one ", "two", " three"), "x" * 255)
         assert sorted(await resolver.find_texts(NAME)) == ["one two three", "v=spf1 -all", "x" * 255]
 
-    async def test_an_alias_is_followed(self, resolver: NameResolver, dns_server: DnsServer) -> None:  # noqa: F811
+    async def test_an_alias_is_followed(self, resolver: NameResolver, dns_server: DnsServer) -> None:
         dns_server.set_records(NAME, "CNAME", "elsewhere.example.")
         dns_server.set_texts("elsewhere.example", "here")
         assert await resolver.find_texts(NAME) == ["here"]
@@ -36,7 +39,7 @@ class TestFindTexts:
     async def test_bytes_that_are_no_text_do_no_harm(
         self,
         resolver: NameResolver,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
     ) -> None:
         dns_server.set_records(NAME, "TXT", '"\\255\\254"')
         assert await resolver.find_texts(NAME) == ["\ufffd\ufffd"]
@@ -45,7 +48,7 @@ class TestFindTexts:
         with pytest.raises(NameEmpty, match=NAME):
             await resolver.find_texts(NAME)
 
-    async def test_nothing_of_the_kind(self, resolver: NameResolver, dns_server: DnsServer) -> None:  # noqa: F811
+    async def test_nothing_of_the_kind(self, resolver: NameResolver, dns_server: DnsServer) -> None:
         dns_server.set_records(NAME, "A", "8.8.8.8")
         with pytest.raises(NameEmpty, match="no TXT record"):
             await resolver.find_texts(NAME)
@@ -54,7 +57,7 @@ class TestFindTexts:
     async def test_a_server_that_fails_says_nothing_of_the_name(
         self,
         resolver: NameResolver,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         code: dns.rcode.Rcode,
     ) -> None:
         dns_server.failing[NAME] = code
@@ -65,7 +68,7 @@ class TestFindTexts:
     async def test_silence(
         self,
         resolver: NameResolver,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(name_resolver, "LOOKUP_TIMEOUT_S", 0.2)
@@ -77,7 +80,7 @@ class TestFindTexts:
     async def test_what_does_not_fit_comes_over_tcp(
         self,
         resolver: NameResolver,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
     ) -> None:
         dns_server.truncated.add(NAME)
         dns_server.set_texts(NAME, "long")
@@ -86,7 +89,7 @@ class TestFindTexts:
 
     async def test_the_next_server_is_asked(
         self,
-        dns_server: DnsServer,  # noqa: F811
+        dns_server: DnsServer,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(name_resolver, "ATTEMPT_TIMEOUT_S", 0.1)
@@ -100,17 +103,17 @@ class TestFindTexts:
 
 
 class TestFindAddresses:
-    async def test_both_kinds(self, resolver: NameResolver, dns_server: DnsServer) -> None:  # noqa: F811
+    async def test_both_kinds(self, resolver: NameResolver, dns_server: DnsServer) -> None:
         dns_server.set_records("acme.com", "A", "8.8.8.8", "8.8.4.4")
         dns_server.set_records("acme.com", "AAAA", "2606:4700::1111")
         found = await resolver.find_addresses("acme.com")
         assert set(found) == {ip_address(text) for text in ("8.8.8.8", "8.8.4.4", "2606:4700::1111")}
 
-    async def test_one_kind_is_enough(self, resolver: NameResolver, dns_server: DnsServer) -> None:  # noqa: F811
+    async def test_one_kind_is_enough(self, resolver: NameResolver, dns_server: DnsServer) -> None:
         dns_server.set_records("acme.com", "AAAA", "2606:4700::1111")
         assert await resolver.find_addresses("acme.com") == [ip_address("2606:4700::1111")]
 
-    async def test_none(self, resolver: NameResolver, dns_server: DnsServer) -> None:  # noqa: F811
+    async def test_none(self, resolver: NameResolver, dns_server: DnsServer) -> None:
         dns_server.set_texts("acme.com", "only text")
         with pytest.raises(NameEmpty):
             await resolver.find_addresses("acme.com")

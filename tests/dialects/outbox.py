@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 async def read_outbox(app: Any, pool: asyncpg.Pool) -> list[Mail | Sms | Push]:
     """Give all messages that wait to be sent, the oldest first."""
-    rows = await pool.fetch(
-        "SELECT payload FROM pgqueuer WHERE entrypoint = $1 ORDER BY id", SEND_MESSAGE
-    )
+    rows = await pool.fetch("SELECT payload FROM pgqueuer WHERE entrypoint = $1 ORDER BY id", SEND_MESSAGE)
     sealer = app.state.services.sealer
     opened = [await sealer.open(row["payload"], SEALING_CONTEXT) for row in rows]
     return [msgspec.json.decode(payload, type=Mail | Sms | Push) for payload in opened]
