@@ -56,3 +56,7 @@ class CheckTooSoon(RateLimited):
     """The domain was looked at a moment ago."""
 
     code = "check_too_soon"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(retry_after_s)
+        self.args = ("The domain was looked at a moment ago. Please try again in a few seconds.",)

@@ -44,9 +44,7 @@ DELETE FROM custom_domains WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: take_due(now, again_at, limit)
 -- Of all tenants. What another worker is taking is skipped; what a worker leaves undone is due again.
-UPDATE custom_domains
-SET next_check_at = :again_at
-WHERE (tenant_id, id) IN (
+WITH due AS MATERIALIZED (
     SELECT tenant_id, id
     FROM custom_domains
     WHERE next_check_at <= :now
@@ -54,8 +52,12 @@ WHERE (tenant_id, id) IN (
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
-RETURNING tenant_id, id, domain, method, challenge, status, created_at, expires_at, verified_at, checked_at,
-          next_check_at, failed_checks, failing_since, last_error;
+UPDATE custom_domains AS c
+SET next_check_at = :again_at
+FROM due
+WHERE c.tenant_id = due.tenant_id AND c.id = due.id
+RETURNING c.tenant_id, c.id, c.domain, c.method, c.challenge, c.status, c.created_at, c.expires_at,
+          c.verified_at, c.checked_at, c.next_check_at, c.failed_checks, c.failing_since, c.last_error;
 
 -- name: enqueue_publication(domain)!
 INSERT INTO domain_outbox (domain) VALUES (:domain);

@@ -147,8 +147,8 @@ async def settle_due(
     Raises DomainNotFound when it was removed meanwhile, DomainTaken.
     """
     claim = await _lock(db, looked_at.tenant_id, looked_at.id)
-    if claim.challenge != looked_at.challenge:
-        return
+    if claim.challenge != looked_at.challenge or (finding is None and not transitions.is_expired(claim, now)):
+        return  # it has changed meanwhile
     if finding is not None and finding.sight is Sight.PROVEN:
         await _accept(db, SYSTEM, claim, now)
         return
