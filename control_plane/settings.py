@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from control_plane.core.dns_servers import read_servers
 from control_plane.core.sealing import read_master_key
 from edge.contract.redis_url import read_redis_url
 
@@ -44,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     flusher_name: str = "flusher-1"
     ip_storage: Literal["full", "truncated", "none"] = "truncated"
     click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
+    dns_resolvers: str = ""
+    allow_private_targets: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot tell."""
@@ -54,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
                     read_master_key(key)
             except ValueError as error:
                 raise ValueError(f"{_variable(name)} is no key: {error}") from error
+        try:
+            read_servers(self.dns_resolvers)
+        except ValueError as error:
+            raise ValueError(f"{_variable('dns_resolvers')} is malformed: {error}") from error
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/public/links/{id}": {"name": "Taken over"},
+    "POST /v1/tenants/{tenant_id}/domains/verify": {"domain": "go.acme.com"},
 }
 """Bodies that are fine, for operations that refuse any other before they look for the thing."""
 
@@ -51,11 +52,14 @@ async def samples(victim: Caller, member: Member) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     link = await create(victim)
     key = (await victim.manage.post("/keys?name=Mine")).json()
+    tenant = f"/v1/tenants/{member.tenant_id}"
+    domain = (await member.api.post(f"{tenant}/domains/verify", json={"domain": "go.acme.com"})).json()
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
         "/v1/auth/sessions/{session_id}": str(member.session_id),
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
+        "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
     }
 
 

@@ -9,7 +9,17 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, auth, branding, mfa, profile, sessions, tenants, users
+from control_plane.dialects.identity import (
+    audit,
+    auth,
+    branding,
+    domains,
+    mfa,
+    profile,
+    sessions,
+    tenants,
+    users,
+)
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -67,6 +77,10 @@ def build_router() -> Router:
             tenants.list_usage,
             branding.get_branding,
             branding.replace_branding,
+            domains.verify_domain,
+            domains.list_domains,
+            domains.check_domain,
+            domains.remove_domain,
         ],
         guards=[require_session],
         dependencies={
