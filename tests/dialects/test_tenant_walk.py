@@ -13,6 +13,7 @@ import pytest
 
 from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
+from tests.dialects.second_factors import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +48,14 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(victim: Caller, member: Member) -> dict[str, str]:
+async def samples(victim: Caller, member: Member, clock: SetClock) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     link = await create(victim)
     key = (await victim.manage.post("/keys?name=Mine")).json()
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
+        "/v1/auth/mfa/factors/{factor_id}": (await set_up(member, clock)).factor_id,
         "/v1/auth/sessions/{session_id}": str(member.session_id),
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
     }
