@@ -13,6 +13,7 @@ import pytest
 
 from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
+from tests.dialects.second_factors import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,9 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(pool: asyncpg.Pool, victim: Caller, member: Member) -> dict[str, str]:
+async def samples(
+    pool: asyncpg.Pool, victim: Caller, member: Member, clock: SetClock
+) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     numbers = await pool.fetchrow(
         "SELECT u.number AS user, t.number AS tenant FROM users u JOIN tenants t ON t.id = u.tenant_id"
@@ -72,6 +75,7 @@ async def samples(pool: asyncpg.Pool, victim: Caller, member: Member) -> dict[st
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
+        "/v1/auth/mfa/factors/{factor_id}": (await set_up(member, clock)).factor_id,
         "/v1/auth/sessions/{session_id}": str(member.session_id),
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
         "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
