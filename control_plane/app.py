@@ -27,6 +27,7 @@ from control_plane.dialects.links.documentation import build_components
 from control_plane.dialects.reference_page import ReferencePage
 from control_plane.dialects.schemas import StructSchemas
 from control_plane.dialects.services import Services
+from control_plane.domains.federation.oidc_client import OidcClient
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.logs import configure_logs
 from control_plane.settings import read_settings
@@ -70,10 +71,12 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     sealer = SealerSource(pool, read_master_key(settings.master_key), clock)
-    app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
+    oidc = OidcClient()
+    app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer, oidc)
     try:
         yield
     finally:
+        await oidc.aclose()
         await redis.aclose()
         await pool.close()
 

@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, sessions
+from control_plane.dialects.identity import audit, federation, sessions
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -19,13 +19,24 @@ PREFIX: Final = "/v1"
 
 def build_router() -> Router:
     """Build the dialect's routes. Whoever needs no session says so; the others need one."""
-    anonymous = Router("/", route_handlers=[sessions.refresh_tokens])
+    anonymous = Router(
+        "/",
+        route_handlers=[
+            federation.start_oauth_login,
+            federation.login_with_oauth,
+            sessions.refresh_tokens,
+        ],
+    )
     users = Router(
         "/",
         route_handlers=[
             sessions.logout,
             sessions.list_sessions,
             sessions.revoke_session,
+            federation.start_linking,
+            federation.link_identity,
+            federation.list_identities,
+            federation.unlink_identity,
             audit.list_audit,
         ],
         guards=[require_session],
