@@ -18,6 +18,7 @@ from control_plane.core.redis_client import open_redis
 from control_plane.core.sealing import read_master_key
 from control_plane.db.data_keys import SealerSource
 from control_plane.db.pool import API_ROLE, open_pool
+from control_plane.dialects.cross_origin import AllowedOrigins
 from control_plane.dialects.envelope import CommonMethods, add_response_headers
 from control_plane.dialects.failures import answer_failure
 from control_plane.dialects.growth import router as growth
@@ -70,9 +71,11 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
     """Open what handlers work with, for as long as the application runs."""
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-    sealer = SealerSource(pool, read_master_key(settings.master_key), clock)
+    previous = read_master_key(settings.previous_master_key) if settings.previous_master_key else None
+    sealer = SealerSource(pool, read_master_key(settings.master_key), clock, previous)
     oidc = OidcClient()
-    app.state.services = Services(settings, pool, RequestLimiter(redis), clock, sealer, oidc)
+    app.state.services = services = Services(settings, pool, RequestLimiter(redis), clock, sealer, oidc)
+    app.state.allowed_origins = AllowedOrigins(services)
     try:
         yield
     finally:

@@ -7,7 +7,6 @@ with a redirect that brings the same one: otherwise anybody could sign others in
 # ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -36,6 +35,8 @@ from control_plane.domains.tenants import store as tenants
 from control_plane.domains.tenants.errors import TenantNotFound
 
 if TYPE_CHECKING:
+    import uuid
+
     from control_plane.domains.federation.model import Identity, Person, Provider
 
 STARTS_PER_HOUR: Final = 600
