@@ -55,6 +55,8 @@ async def samples(victim: Caller, member: Member) -> dict[str, str]:
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
         "/v1/auth/sessions/{session_id}": str(member.session_id),
+        "/v1/auth/login/oauth/{provider}": "google",
+        "/v1/auth/identities/{provider}": "google",
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
     }
 

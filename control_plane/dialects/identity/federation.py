@@ -108,7 +108,7 @@ async def start_oauth_login(
     data: JSONBody[Decoded[OAuthStartIn]],
 ) -> OAuthStartOut:
     """Begin to sign in with a provider (google, telegram). The state lasts ten minutes and serves once."""
-    body, provider = accept(data), _find_provider(request, services)
+    provider, body = _find_provider(request, services), accept(data)
     await _count_start(request, services)
     tenant_id = await _find_tenant(services, body.tenant_slug)
     if tenant_id is None:
@@ -128,7 +128,7 @@ async def login_with_oauth(
     An address that an account has already is no proof of whose that is: the answer is then 409, and the
     account's owner signs in as before and links the provider.
     """
-    body, provider = accept(data), _find_provider(request, services)
+    provider, body = _find_provider(request, services), accept(data)
     if body.state is None:
         rule = (
             f"is required: /v1/auth/login/oauth/{provider.name}/start answers it, the redirect brings it back"
@@ -161,7 +161,7 @@ async def start_linking(
     data: JSONBody[Decoded[LinkStartIn]],
 ) -> OAuthStartOut:
     """Begin to link an account of a provider to the caller's own. Needs a sign-in of the last ten minutes."""
-    body, provider = accept(data), _find_provider(request, services)
+    provider, body = _find_provider(request, services), accept(data)
     sessions.require_recent_authentication(actor, services.clock())
     await _count_start(request, services)
     tenant_id, user_id = actor.user_key
@@ -179,7 +179,7 @@ async def link_identity(
 
     The state is of a start by the same user. Needs a sign-in of the last ten minutes.
     """
-    body, provider = accept(data), _find_provider(request, services)
+    provider, body = _find_provider(request, services), accept(data)
     sessions.require_recent_authentication(actor, services.clock())
     tenant_id, user_id = actor.user_key
     person = await _identify(services, provider, tenant_id, body, user_id=user_id)
