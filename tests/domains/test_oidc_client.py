@@ -110,12 +110,27 @@ class TestDocuments:
         await asyncio.gather(*(traveller.go() for _ in range(8)))
         assert (provider.requests[DISCOVERY], provider.requests["/keys"]) == (1, 1)
 
-    async def test_a_failure_is_not_kept(self, traveller: Traveller, provider: OidcProvider) -> None:
+    async def test_a_failure_is_soon_forgotten(
+        self, traveller: Traveller, provider: OidcProvider, clock: SetClock
+    ) -> None:
         provider.answers[DISCOVERY] = (500, {}, b"")
         with pytest.raises(ProviderUnavailable):
             await traveller.depart()
         del provider.answers[DISCOVERY]
+        with pytest.raises(ProviderUnavailable):
+            await traveller.depart()
+        clock.advance(seconds=10)
         await traveller.depart()
+        assert provider.requests[DISCOVERY] == 2
+
+    async def test_those_who_wait_for_a_failure_fail_with_it(
+        self, impatient: Traveller, provider: OidcProvider
+    ) -> None:
+        provider.stalled.add(DISCOVERY)
+        departures = [impatient.depart() for _ in range(5)]
+        failures = await asyncio.gather(*departures, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {ProviderUnavailable}
+        assert provider.requests[DISCOVERY] == 1
 
     @pytest.mark.parametrize(
         "metadata",

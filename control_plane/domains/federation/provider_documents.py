@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 DOCUMENTS_LAST: Final = timedelta(hours=1)
 REFETCH_PAUSE: Final = timedelta(seconds=60)
+FAILURE_LASTS: Final = timedelta(seconds=10)
+"""Longer than a request takes to fail: those who waited for it fail with it, instead of each in turn."""
+
 MOST_KEYS: Final = 32
 """Google has two or three at a time."""
 
@@ -55,6 +58,7 @@ class ProviderDocuments:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._metadata: dict[str, tuple[datetime, Metadata]] = {}
         self._keys: dict[str, tuple[datetime, dict[str, RSAKey]]] = {}
+        self._failures: dict[str, tuple[datetime, str]] = {}
 
     async def fetch_metadata(self, provider: Provider, now: datetime) -> Metadata:
         """Give a provider's endpoints. Raises ProviderUnavailable."""
@@ -68,7 +72,7 @@ class ProviderDocuments:
             lasts = DOCUMENTS_LAST if kid in keys else REFETCH_PAUSE
             if fetched_at is None or now - fetched_at >= lasts:
                 metadata = await self._fetch_metadata(provider, now)
-                keys = _read_keys(await self._http.get_json(metadata.jwks_uri))
+                keys = _read_keys(await self._get_json(provider, metadata.jwks_uri, now))
                 self._keys[provider.issuer] = (now, keys)
         if kid not in keys:
             raise OAuthRefused(f"{provider.issuer} has no key {kid!r}")
@@ -79,9 +83,20 @@ class ProviderDocuments:
         fetched_at, metadata = self._metadata.get(provider.issuer, (now, None))
         if metadata is None or now - fetched_at >= DOCUMENTS_LAST:
             url = provider.issuer.rstrip("/") + "/.well-known/openid-configuration"
-            metadata = _read_metadata(provider, await self._http.get_json(url))
+            metadata = _read_metadata(provider, await self._get_json(provider, url, now))
             self._metadata[provider.issuer] = (now, metadata)
         return metadata
+
+    async def _get_json(self, provider: Provider, url: str, now: datetime) -> Any:
+        """Fetch a document, unless the provider has just failed; the caller holds its lock."""
+        failed_at, reason = self._failures.get(provider.issuer, (now, ""))
+        if reason and now - failed_at < FAILURE_LASTS:
+            raise ProviderUnavailable(reason)
+        try:
+            return await self._http.get_json(url)
+        except ProviderUnavailable as error:
+            self._failures[provider.issuer] = (now, error.reason)
+            raise
 
 
 def _read_metadata(provider: Provider, document: Any) -> Metadata:
