@@ -58,9 +58,7 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(
-    pool: asyncpg.Pool, victim: Caller, member: Member, clock: SetClock
-) -> dict[str, str]:
+async def samples(pool: asyncpg.Pool, victim: Caller, member: Member, clock: SetClock) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     numbers = await pool.fetchrow(
         "SELECT u.number AS user, t.number AS tenant FROM users u JOIN tenants t ON t.id = u.tenant_id"
@@ -77,6 +75,8 @@ async def samples(
         "/api/v1/public/keys/{key_id}": key["id"],
         "/v1/auth/mfa/factors/{factor_id}": (await set_up(member, clock)).factor_id,
         "/v1/auth/sessions/{session_id}": str(member.session_id),
+        "/v1/auth/login/oauth/{provider}": "google",
+        "/v1/auth/identities/{provider}": "google",
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
         "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
         "/v1/users/{user_id}": str(member.user_id),
