@@ -14,14 +14,11 @@ from msgspec import Meta
 from control_plane.core.actor import Actor
 from control_plane.core.decoding import Decoded, accept
 from control_plane.dialects.body import JsonBody
-from control_plane.dialects.growth.token_shapes import LoginOut, show_login
+from control_plane.dialects.growth.token_shapes import LoginOut, present_login
 from control_plane.dialects.services import Services
-from control_plane.domains.accounts import store as accounts
 from control_plane.domains.mfa import enrolment, service
-from control_plane.domains.mfa.errors import InvalidMfaToken
 from control_plane.domains.mfa.model import FactorKind, NewFactor
 from control_plane.domains.sessions.model import Device
-from control_plane.domains.users import store as users
 
 Code: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 """Six digits of an authenticator, or a backup code."""
@@ -113,8 +110,4 @@ async def complete_challenge(
         tokens = await service.complete_challenge(
             db, services.sealer, body.mfa_token, body.code, device=device, policy=policy, now=now
         )
-        user = await users.fetch_user(db, tokens.tenant_id, tokens.user_id)
-        number = await accounts.fetch_tenant_number(db, tokens.tenant_id)
-    if user is None:
-        raise InvalidMfaToken
-    return show_login(user, tokens, number)
+        return await present_login(db, tokens)

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from control_plane.domains.tenants import service as tenants
+from control_plane.domains.users import service as users
+
 if TYPE_CHECKING:
+    from control_plane.db.pool import Connection
     from control_plane.domains.sessions.model import IssuedTokens
-    from control_plane.domains.users.model import User
 
 
 class LoginUserOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +34,10 @@ class LoginOut(msgspec.Struct, frozen=True, kw_only=True):
     user: LoginUserOut
 
 
-def show_login(user: User, tokens: IssuedTokens, tenant_number: int) -> LoginOut:
-    """Shape a sign-in."""
+async def present_login(db: Connection, tokens: IssuedTokens) -> LoginOut:
+    """Shape a sign-in, with the user whom it is for."""
+    user = await users.fetch_user(db, tokens.tenant_id, tokens.user_id)
+    tenant = await tenants.fetch_tenant(db, tokens.tenant_id)
     return LoginOut(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
@@ -42,6 +47,6 @@ def show_login(user: User, tokens: IssuedTokens, tenant_number: int) -> LoginOut
             email=user.email,
             full_name=user.full_name,
             role=user.role.value,
-            tenant_id=tenant_number,
+            tenant_id=tenant.number,
         ),
     )

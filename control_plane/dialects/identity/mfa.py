@@ -8,7 +8,7 @@ import uuid
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
@@ -17,7 +17,7 @@ from control_plane.core.actor import Actor
 from control_plane.core.decoding import Decoded, accept
 from control_plane.dialects.body import JsonBody
 from control_plane.dialects.identity.paths import read_id
-from control_plane.dialects.identity.sessions import TokensOut, show_tokens
+from control_plane.dialects.identity.token_answers import TokensOut, answer_tokens, present_tokens
 from control_plane.dialects.qr_codes import draw_qr_code
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
@@ -193,8 +193,11 @@ async def verify_factor(
 
 @post("/auth/mfa/challenge", status_code=200, dto=JsonBody[ChallengeIn], return_dto=None)
 async def complete_challenge(
-    services: NamedDependency[Services], device: NamedDependency[Device], data: JSONBody[Decoded[ChallengeIn]]
-) -> TokensOut:
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    device: NamedDependency[Device],
+    data: JSONBody[Decoded[ChallengeIn]],
+) -> Response[TokensOut]:
     """Complete a sign-in whose answer was 403 with an `mfa_token`, within five minutes and five tries.
 
     `code`: what an authenticator app shows (the half minute before and after are taken too, each code
@@ -211,7 +214,7 @@ async def complete_challenge(
             policy=services.session_policy,
             now=services.clock(),
         )
-    return show_tokens(tokens)
+        return answer_tokens(request, await present_tokens(db, tokens, services.clock()))
 
 
 @post("/auth/mfa/challenge/sms", status_code=200, dto=JsonBody[ChallengeSmsIn], return_dto=None)
