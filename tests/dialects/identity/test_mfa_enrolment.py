@@ -8,9 +8,12 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
+from control_plane.app import create_app
 from control_plane.domains.messages.model import Mail, Sms, Template
+from tests.dialects.links.conftest import running
 from tests.dialects.members import make_member
 from tests.dialects.outbox import read_outbox
 from tests.dialects.second_factors import Authenticator, begin_sign_in, enable, set_up
@@ -201,6 +204,16 @@ class TestSetup:
         answer = await post(member, "setup", **body)
         assert answer.status_code == 422
         assert [fault["field"] for fault in answer.json()["errors"]] == [field]
+
+
+async def test_a_busy_pool_does_not_keep_keys_from_being_loaded(
+    pool: asyncpg.Pool, settings: Settings, clock: SetClock
+) -> None:
+    """The first secret is sealed in a transaction, which must not wait for a connection that it holds."""
+    app = create_app(msgspec.structs.replace(settings, database_pool_size=1), clock)
+    async with running(app), asyncio.timeout(20):
+        member = await make_member(app, pool, settings, clock())
+        await enable(member, clock)
 
 
 class TestVerify:
