@@ -1,8 +1,8 @@
 """Pages of other origins: each tenant says which ones may call the API (`allowed_origins`).
 
 A preflight tells nothing of who will call, so it is answered for an origin that any tenant allows. The
-answer to the call itself is given to the page only if the caller's own tenant allows its origin. No
-credentials of the browser are involved: the API knows bearer tokens and keys, which a page has to send.
+answer to the call itself is given to the page only if the caller's own tenant allows its origin. The one
+cookie that there may be (identity/token_answers.py) counts only beside a header that no form can send.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CACHE_SIZE: Final = 1000
 
 PREFLIGHT: Final = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept-Language, X-API-Key, X-Tenant, "
-    "Idempotency-Key, X-Request-ID",
+    "Idempotency-Key, X-Request-ID, X-Refresh-Cookie",
     "Access-Control-Max-Age": "600",
 }
 EXPOSED: Final = (
@@ -64,6 +64,7 @@ def allow_preflight(message: Message, origin: str) -> None:
     """Put on the answer to a preflight what the page may send. `Allow` says by which methods."""
     headers = MutableScopeHeaders.from_message(message)
     headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Allow-Credentials"] = "true"
     headers["Access-Control-Allow-Methods"] = headers.get("Allow", "")
     for name, value in PREFLIGHT.items():
         headers[name] = value
@@ -77,4 +78,5 @@ def allow_page(message: Message, scope: Scope, origin: str, tenants: frozenset[u
     tenant_id = getattr(caller, "tenant_id", None)
     if tenants and (tenant_id is None or tenant_id in tenants):
         headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = EXPOSED

@@ -13,6 +13,7 @@ import pytest
 
 from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
+from tests.dialects.second_factors import set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/public/links/{id}": {"name": "Taken over"},
+    "POST /v1/tenants/{tenant_id}/domains/verify": {"domain": "go.acme.com"},
     "POST /v1/users/{user_id}/ban": {"reason": "Taken over"},
 }
 """Bodies that are fine, for operations that refuse any other before they look for the thing."""
@@ -56,7 +58,7 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(pool: asyncpg.Pool, victim: Caller, member: Member) -> dict[str, str]:
+async def samples(pool: asyncpg.Pool, victim: Caller, member: Member, clock: SetClock) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     numbers = await pool.fetchrow(
         "SELECT u.number AS user, t.number AS tenant FROM users u JOIN tenants t ON t.id = u.tenant_id"
@@ -66,11 +68,17 @@ async def samples(pool: asyncpg.Pool, victim: Caller, member: Member) -> dict[st
     assert numbers is not None
     link = await create(victim)
     key = (await victim.manage.post("/keys?name=Mine")).json()
+    tenant = f"/v1/tenants/{member.tenant_id}"
+    domain = (await member.api.post(f"{tenant}/domains/verify", json={"domain": "go.acme.com"})).json()
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
+        "/v1/auth/mfa/factors/{factor_id}": (await set_up(member, clock)).factor_id,
         "/v1/auth/sessions/{session_id}": str(member.session_id),
+        "/v1/auth/login/oauth/{provider}": "google",
+        "/v1/auth/identities/{provider}": "google",
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
+        "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
         "/v1/users/{user_id}": str(member.user_id),
         "/api/v1/users/{user_id}": str(numbers["user"]),
         "/api/v1/tenants/{tenant_id}": str(numbers["tenant"]),

@@ -34,6 +34,11 @@ SELECT count(*) FROM tenants;
 -- name: find_id_by_slug(slug)$
 SELECT id FROM tenants WHERE slug = :slug AND status IN ('Active', 'Trial');
 
+-- name: find_id_by_domain(domain)$
+SELECT t.id FROM custom_domains d
+JOIN tenants t ON t.id = d.tenant_id
+WHERE d.domain = :domain AND d.status = 'verified' AND t.status IN ('Active', 'Trial');
+
 -- name: find_id(slug, domain)$
 -- Whatever its status, by its slug or by a domain that it has proven.
 SELECT id FROM tenants WHERE slug = :slug

@@ -66,6 +66,12 @@ async def find_id_by_slug(db: Connection, slug: str) -> uuid.UUID | None:
     return found
 
 
+async def find_id_by_domain(db: Connection, domain: str) -> uuid.UUID | None:
+    """Find the live tenant that has proven a domain. `db`: of the system."""
+    found: uuid.UUID | None = await _queries.find_id_by_domain(db, domain=domain)
+    return found
+
+
 async def find_id(db: Connection, name: str) -> uuid.UUID | None:
     """Find a tenant of any status by its slug or a verified domain. `db`: of the system."""
     slug = name if is_slug(name) else None
