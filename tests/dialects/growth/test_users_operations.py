@@ -265,6 +265,15 @@ class TestUpdateUser:
         assert (body["email"], body["email_verified"]) == ("vi@example.com", False)
         assert (await staff.viewer.api.get("/v1/users/me")).status_code == 401
 
+    async def test_another_spelling_is_no_new_address(self, staff: Staff, pool: asyncpg.Pool) -> None:
+        await pool.execute(
+            "UPDATE users SET email = 'vi@example.com', email_verified_at = now() WHERE id = $1",
+            staff.viewer.user_id,
+        )
+        body = (await staff.admin.api.patch(staff.path(Role.VIEWER), json={"email": "Vi@example.com"})).json()
+        assert (body["email"], body["email_verified"]) == ("Vi@example.com", True)
+        assert (await staff.viewer.api.get("/v1/users/me")).status_code == 200
+
     async def test_a_taken_address_changes_nothing(self, staff: Staff, pool: asyncpg.Pool) -> None:
         taken = {"email": staff.manager.email.upper(), "role": "admin"}
         await pool.execute("UPDATE users SET email = 'boss@example.com' WHERE id = $1", staff.manager.user_id)

@@ -9,6 +9,7 @@ import pytest
 from control_plane.core.actor import Role
 from control_plane.core.tokens import issue_token
 from tests.dialects.audit_trail import read_audit
+from tests.dialects.links.conftest import make_caller
 from tests.dialects.members import make_member
 
 if TYPE_CHECKING:
@@ -239,6 +240,21 @@ class TestBan:
         assert (await anonymous.get("/api/v1/public/keys", headers=headers)).status_code == 401
         clock.advance(hours=23, minutes=40)
         assert (await anonymous.get("/api/v1/public/keys", headers=headers)).status_code == 200
+
+    async def test_keys_are_refused_with_their_user(
+        self, app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClock, superadmin: Member
+    ) -> None:
+        caller = await make_caller(app, pool, settings, clock())
+        user_id, refused = caller.account.user_id, []
+        for path, body in (("ban", {"reason": "Spam"}), ("unban", None)):
+            assert (await caller.api.get("/links")).status_code == 200
+            answer = await superadmin.api.post(f"/v1/users/{user_id}/{path}", json=body)
+            assert answer.status_code == 204
+            refused.append((await caller.api.get("/links")).status_code)
+            await pool.execute("UPDATE users SET banned_until = $1 WHERE banned_at IS NOT NULL", clock())
+        assert refused == [401, 200]
+        await pool.execute("UPDATE users SET deleted_at = created_at WHERE id = $1", user_id)
+        assert (await caller.api.get("/links")).status_code == 401
 
 
 class TestUnban:
