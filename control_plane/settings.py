@@ -44,6 +44,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     flusher_name: str = "flusher-1"
     ip_storage: Literal["full", "truncated", "none"] = "truncated"
     click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
+    smtp_url: str = ""
+    mail_from: str = "Switchyard <switchyard@localhost>"
+    sms_url: str = ""
+    password_reset_url: str = ""
+    vapid_subject: str = ""
+    allow_private_targets: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what a type cannot tell."""

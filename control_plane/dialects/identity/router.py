@@ -9,7 +9,7 @@ from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, sessions
+from control_plane.dialects.identity import audit, push, sessions
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -27,6 +27,9 @@ def build_router() -> Router:
             sessions.list_sessions,
             sessions.revoke_session,
             audit.list_audit,
+            push.subscribe,
+            push.unsubscribe,
+            push.show_push_key,
         ],
         guards=[require_session],
         dependencies={"actor": Provide(provide_actor), "of_tenant": Provide(provide_tenant_id)},
