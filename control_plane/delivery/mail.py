@@ -66,7 +66,7 @@ def compose(mail: Mail, branding: Branding, *, sender: Address, identity: str, n
 def read_address(text: str) -> Address:
     """Read the address of a recipient. Raises DeliveryRefused."""
     local, _at, domain = text.rpartition("@")
-    if not local or _SPACE_OR_CONTROL.search(text) or len(text) > LONGEST_ADDRESS:
+    if not (local and domain) or _SPACE_OR_CONTROL.search(text) or len(text) > LONGEST_ADDRESS:
         raise DeliveryRefused(NO_ADDRESS)
     try:
         return Address(username=local, domain=_to_ascii(domain))
