@@ -20,8 +20,8 @@ LONG_OVERDUE_S: Final = 60.0
 _COUNT: Final = """
 SELECT count(*) FILTER (WHERE status <> 'failed') AS waiting,
        count(*) FILTER (WHERE status = 'failed') AS dead,
-       coalesce(extract(epoch FROM clock_timestamp() - min(execute_after) FILTER (WHERE status = 'queued')), 0)
-           ::float8 AS overdue_s
+       coalesce(extract(epoch FROM clock_timestamp()
+                        - min(execute_after) FILTER (WHERE status = 'queued')), 0)::float8 AS overdue_s
 FROM pgqueuer WHERE entrypoint = $1
 """
 _LAST_REASON: Final = """

@@ -56,10 +56,11 @@ def compose(mail: Mail, branding: Branding, *, sender: Address, identity: str, n
     message["Message-ID"] = f"<{identity}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     language = mail.language if mail.language in LANGUAGES else FALLBACK
-    message["Content-Language"] = language
     footer = f"\n\n-- \n{branding.footer_text}" if branding.footer_text else ""
     message.set_content(f"{text.body}{footer}\n")
     message.add_alternative(_lay_out(text, branding, language), subtype="html")
+    # Last, for whatever describes the content is taken along when another part is added.
+    message["Content-Language"] = language
     return message
 
 

@@ -52,9 +52,8 @@ class Provider:
         self.path = first.split()[1]
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         self.body = await reader.readexactly(int(self.headers["content-length"]))
-        writer.write(
-            f"HTTP/1.1 {self.status} x\r\n{self.extra}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode()
-        )
+        head = f"HTTP/1.1 {self.status} x\r\n{self.extra}Content-Length: 2\r\nConnection: close\r\n\r\n"
+        writer.write(f"{head}{{}}".encode())
         writer.close()
 
 

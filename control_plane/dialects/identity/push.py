@@ -7,7 +7,7 @@ import base64
 from typing import Annotated
 
 import msgspec
-from litestar import get, post
+from litestar import MediaType, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
@@ -51,7 +51,7 @@ class PushKeyOut(msgspec.Struct, frozen=True):
     public_key: str
 
 
-@post("/auth/push/subscribe", status_code=201, dto=JsonBody[SubscribeIn], return_dto=None)
+@post("/auth/push/subscribe", status_code=201, media_type=MediaType.TEXT, dto=JsonBody[SubscribeIn], return_dto=None)
 async def subscribe(
     services: NamedDependency[Services],
     actor: NamedDependency[Actor],
