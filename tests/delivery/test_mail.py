@@ -115,7 +115,7 @@ def test_a_domain_in_other_letters_is_written_as_the_dns_has_it() -> None:
          SmtpServer(host="mail.test", port=25, use_tls=False, start_tls=False)),
         ("smtps://mail.test", SmtpServer(host="mail.test", port=465, use_tls=True, start_tls=False)),
         ("smtp://a%40b:p%3Aw@mail.test",
-         SmtpServer(host="mail.test", port=587, use_tls=False, start_tls=True, 
+         SmtpServer(host="mail.test", port=587, use_tls=False, start_tls=True,
                     username="a@b", password="p:w")),
         ("smtp://u:p@127.0.0.1:25",
          SmtpServer(host="127.0.0.1", port=25, use_tls=False, start_tls=None, username="u", password="p")),

@@ -12,16 +12,26 @@ from typing import TYPE_CHECKING, Any
 import aiosmtplib
 import pytest
 
+from control_plane.core.clock import utc_now
+from control_plane.core.sealing import read_master_key
+from control_plane.db.data_keys import SealerSource
+from control_plane.domains.messages import service as messages
+from control_plane.domains.messages.model import Mail, Sms, Template
+from control_plane.jobs import worker
+from control_plane.settings import Settings
 from deploy import mail_catcher
 from deploy.bootstrap import CHECKOUT
 from deploy.http_probe import fetch
 from deploy.mail_catcher import Mailbox, MailCatcher
 from deploy.process import StartFailed, is_port_free
+from tests.dialects.members import make_tenant
 from tests.support import eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from control_plane.db.pool import Pool
 
 
 class Running:
@@ -171,7 +181,7 @@ class TestRole:
             mail_catcher.HTTP_PORT: str(running.http_port),
             mail_catcher.FOLDER: str(running.folder),
         }
-        argv = [sys.executable, "-P", "-m", "deploy.roles", "mail-catcher"]
+        argv = [sys.executable, "-m", "deploy.roles", "mail-catcher"]
         return subprocess.Popen(argv, cwd=CHECKOUT, env=os.environ | variables, stderr=subprocess.PIPE)
 
     async def test_killed_and_started_again_it_has_all(self, tmp_path: Path) -> None:
@@ -191,3 +201,41 @@ class TestRole:
             ports = {mail_catcher.SMTP_PORT: str(running.smtp_port), mail_catcher.HTTP_PORT: str(free_port())}
             with pytest.raises(StartFailed, match=str(running.smtp_port)):
                 await mail_catcher.run(asyncio.Event(), ports | {mail_catcher.FOLDER: str(tmp_path)})
+
+
+async def test_from_the_queue_through_the_worker_to_the_page(
+    pool: Pool, database_url: str, catcher: Running
+) -> None:
+    """A mail and a text message: enqueued, delivered by the jobs worker, caught, shown."""
+    settings = Settings(
+        database_url=database_url,
+        redis_url="redis://unused.example",
+        jwt_secret="s" * 32,
+        master_key="00" * 32,
+        smtp_url=f"smtp://127.0.0.1:{catcher.smtp_port}",
+        sms_url=f"catcher://127.0.0.1:{catcher.http_port}",
+    )
+    tenant_id, data = await make_tenant(pool, utc_now()), {"code": "314159", "minutes": 10}
+    sealer = SealerSource(pool, read_master_key(settings.master_key), utc_now)
+    async with pool.acquire() as db, db.transaction():
+        for kind, to, template in (
+            (Mail, "ann@example.com", Template.VERIFY_EMAIL),
+            (Sms, "+15005550006", Template.VERIFY_PHONE),
+        ):
+            message = kind(tenant_id=tenant_id, to=to, template=template, language="es", data=data)
+            await messages.send(db, sealer, message)
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker.run(settings, stop))
+
+    async def list_both() -> list[dict[str, Any]]:
+        found = await catcher.list_messages()
+        return found if len(found) == 2 else []
+
+    shown = {message["channel"]: message for message in await eventually(list_both, timeout_s=20)}
+    stop.set()
+    await asyncio.wait_for(working, 10)
+    assert shown["mail"]["to"] == "ann@example.com"
+    assert shown["mail"]["subject"] == "314159 es tu código para Switchyard"
+    assert "<strong>314159</strong>" in shown["mail"]["html"]
+    assert shown["sms"]["to"] == "+15005550006"
+    assert shown["sms"]["text"].strip() == ("Tu código para Switchyard es 314159. Vale durante 10 minutos.")

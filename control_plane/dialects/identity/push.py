@@ -51,7 +51,13 @@ class PushKeyOut(msgspec.Struct, frozen=True):
     public_key: str
 
 
-@post("/auth/push/subscribe", status_code=201, media_type=MediaType.TEXT, dto=JsonBody[SubscribeIn], return_dto=None)
+@post(
+    "/auth/push/subscribe",
+    status_code=201,
+    media_type=MediaType.TEXT,
+    dto=JsonBody[SubscribeIn],
+    return_dto=None,
+)
 async def subscribe(
     services: NamedDependency[Services],
     actor: NamedDependency[Actor],
