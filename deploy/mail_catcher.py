@@ -223,6 +223,8 @@ def show_page(messages: list[Caught]) -> str:
 
 async def run(stop: asyncio.Event, environment: Mapping[str, str] = os.environ) -> None:
     """Run by the variables SMTP_PORT, HTTP_PORT and FOLDER. Raises StartFailed."""
+    if missing := {SMTP_PORT, HTTP_PORT, FOLDER} - environment.keys():
+        raise StartFailed(f"The mail catcher needs {', '.join(sorted(missing))}; `up` starts it.")
     ports = int(environment[SMTP_PORT]), int(environment[HTTP_PORT])
     catcher = MailCatcher(Mailbox(Path(environment[FOLDER])))
     try:

@@ -9,6 +9,7 @@ delivered is deleted; one that never will be stays with status `failed`, its rea
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,16 @@ class LeftUndone(BaseException):
     """
 
 
+class _WithoutTheDead(logging.Filter):
+    """Keeps PgQueuer from printing a traceback of a message's end, which is logged here with its reason."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], MessageDead))
+
+
+_without_the_dead = _WithoutTheDead()
+
+
 class QueueQueries(Queries):
     """PgQueuer's queries, but that a retry that cannot be noted down is no end of the job."""
 
@@ -85,6 +96,7 @@ async def deliver_messages(pool: asyncpg.Pool[asyncpg.Record], courier: Courier,
 
     `pool`: plain connections, at least two, one of which listens. Raises when Postgres goes away.
     """
+    logging.getLogger("pgqueuer").addFilter(_without_the_dead)
     manager = QueueManager(job_queries(AsyncpgPoolDriver(pool), QueueQueries), SETTINGS.channel)
     manager.entrypoint(SEND_MESSAGE, on_failure="hold", accepts_context=False)(_make_job(courier))
     # Not `stop` itself: the manager sets its own when its listener fails, and then starts anew.

@@ -20,14 +20,19 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.seen: list[EmailMessage] = []
+        """Every mail that arrived, taken or not."""
         self.recipients: list[list[str]] = []
         self.answers: list[str] = []
         self.recipient_answers: list[str] = []
-        self.attempts = 0
         self.open = asyncio.Event()
         """While it is not set, mails are read and not answered."""
         self.open.set()
         self.url = ""
+
+    @property
+    def attempts(self) -> int:
+        return len(self.seen)
 
     @contextlib.asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[MailServer]:
@@ -53,10 +58,11 @@ class MailServer:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         del server, session
-        self.attempts += 1
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.seen.append(mail)
         await self.open.wait()
         answer = self.answers.pop(0) if self.answers else "250 OK"
         if answer.startswith("250"):
-            self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+            self.mails.append(mail)
             self.recipients.append(envelope.rcpt_tos)
         return answer
