@@ -54,6 +54,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     ip_storage: Literal["full", "truncated", "none"] = "truncated"
     click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
     dns_resolvers: str = ""
+    smtp_url: str = ""
+    mail_from: str = "Switchyard <switchyard@localhost>"
+    sms_url: str = ""
+    password_reset_url: str = ""
+    vapid_subject: str = ""
     allow_private_targets: bool = False
 
     def __post_init__(self) -> None:

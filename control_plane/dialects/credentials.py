@@ -117,7 +117,9 @@ async def send_again(
     token = verification.make_verification_token(purpose, tenant_id or services.nobody)
     if tenant_id is None:
         return token
-    wanted = SendAgain(tenant_id, identifier.email, identifier.phone_number, token, is_reset)
+    wanted = SendAgain(
+        tenant_id, identifier.email, identifier.phone_number, token, is_reset, services.clock()
+    )
     payload = await services.sealer.seal(msgspec.json.encode(wanted), SEALING_CONTEXT)
     async with services.transaction(tenant_id) as db:
         await enqueue_job(db, SEND_AGAIN, payload)

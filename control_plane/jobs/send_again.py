@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from control_plane.core.sealing import SealBroken
+from control_plane.delivery.outcomes import DeliveryDelayed
 from control_plane.domains.sign_in import registration
 from control_plane.domains.sign_in.messages import SEALING_CONTEXT, SendAgain
 from control_plane.domains.sign_in.model import Identifier
@@ -17,12 +19,23 @@ if TYPE_CHECKING:
     from control_plane.db.pool import Pool
 
 
-async def send_again(pool: Pool, sealer: SealerSource, payload: bytes, now: datetime) -> None:
-    """Do one job. `payload`: a sealed SendAgain. Raises SealBroken."""
-    opened = await sealer.open(payload, SEALING_CONTEXT)
+async def send_again(
+    pool: Pool, sealer: SealerSource, _job_id: int, payload: bytes, _enqueued_at: datetime
+) -> None:
+    """Do one job. `payload`: a sealed SendAgain. Raises DeliveryDelayed."""
+    try:
+        opened = await sealer.open(payload, SEALING_CONTEXT)
+    except SealBroken as error:
+        raise DeliveryDelayed("the master key is another one, or the job was changed") from error
     wanted = msgspec.json.decode(opened, type=SendAgain)
     identifier = Identifier(email=wanted.email, phone_number=wanted.phone_number)
     async with pool.acquire() as db, db.transaction():
         await registration.send_again(
-            db, sealer, wanted.tenant_id, identifier, wanted.token, is_reset=wanted.is_reset, now=now
+            db,
+            sealer,
+            wanted.tenant_id,
+            identifier,
+            wanted.token,
+            is_reset=wanted.is_reset,
+            now=wanted.asked_at,
         )

@@ -17,6 +17,7 @@ from control_plane.dialects.identity import (
     federation,
     mfa,
     profile,
+    push,
     sessions,
     tenants,
     users,
@@ -88,6 +89,9 @@ def build_router() -> Router:
             domains.list_domains,
             domains.check_domain,
             domains.remove_domain,
+            push.subscribe,
+            push.unsubscribe,
+            push.show_push_key,
         ],
         guards=[require_session],
         dependencies={

@@ -482,4 +482,4 @@ async def run_jobs(app: Any, pool: asyncpg.Pool, clock: SetClock) -> None:
         " SELECT payload FROM taken ORDER BY id"
     )
     for row in rows:
-        await send_again(pool, app.state.services.sealer, row["payload"], clock())
+        await send_again(pool, app.state.services.sealer, 1, row["payload"], clock())
