@@ -67,7 +67,7 @@ async def publish(redis: Redis, *links: LinkRecord) -> None:
 async def publish_domain(redis: Redis, domain: str, tenant_id: bytes = TENANT, version: int = 1) -> None:
     """Write a custom domain and announce it, as the publisher does."""
     value = encode_domain(DomainRecord(domain, version, tenant_id))
-    await redis.hset(redis_keys.domains(), domain, value)  # type: ignore[arg-type]  # redis-py's: bytes are fine
+    await redis.hset(redis_keys.domains(), domain, value)
     await redis.xadd(redis_keys.link_changes(), {"s": f"{domain}/", "v": version})
 
 

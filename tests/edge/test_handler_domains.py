@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACME, GLOBEX = "go.acme.example", "globex.example"
-OTHER_TENANT = bytes(15) + rb"\x09"
+OTHER_TENANT = bytes([9]) * 16
 PROXY = "10.0.0.1"
 
 
