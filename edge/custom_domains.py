@@ -31,18 +31,20 @@ LONGEST_HOST_REMEMBERED: Final = 262
 class Site:
     """Where links are looked up. `prefix`: of the keys of its links."""
 
-    __slots__ = ("prefix", "record")
+    __slots__ = ("domain", "prefix", "record", "tenant_id")
 
     def __init__(self, record: DomainRecord) -> None:
         self.record = record
+        self.domain = record.domain
+        self.tenant_id = record.tenant_id
         self.prefix = link_key(record.domain, "")
 
     def leads_to(self, link: CachedLink) -> bool:
         """Tell whether visitors are sent on: the link is active, and its tenant has the domain."""
-        record, domain = self.record, link.record.domain
-        if not link.is_active or domain != record.domain:
-            return False
-        return not domain or link.record.tenant_id == record.tenant_id
+        record, domain = link.record, self.domain
+        return (
+            link.is_active and record.domain == domain and (not domain or record.tenant_id == self.tenant_id)
+        )
 
 
 OWN_NAMES: Final = Site(DomainRecord("", 0, NOBODY))
@@ -71,7 +73,8 @@ class CustomDomains:
 
     def __init__(self) -> None:
         self._sites: dict[str, Site] = {}
-        self._by_host = _Hosts(self._sites)
+        self.by_host: dict[str, Site] = _Hosts(self._sites)
+        """The site of any host, however it is spelt and whatever port it names."""
         self.are_known = False
         """Whether there is no custom domain but these, as far as Redis told."""
         self.matter = True
@@ -81,10 +84,6 @@ class CustomDomains:
 
     def __len__(self) -> int:
         return len(self._sites)
-
-    def find(self, host: str) -> Site:
-        """Give the site of a host, however it is spelt and whatever port it names."""
-        return self._by_host[host]
 
     def put(self, domain: str, value: bytes) -> None:
         """Take over a domain's record as it is in Redis, unless a newer version is here."""
@@ -106,7 +105,7 @@ class CustomDomains:
         return {domain: encode_domain(site.record) for domain, site in self._sites.items()}
 
     def _note_change(self) -> None:
-        self._by_host.clear()
+        self.by_host.clear()
         self.matter = not self.are_known or bool(self._sites)
         self.revision += 1
 

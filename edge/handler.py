@@ -136,7 +136,7 @@ class Handler:
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
-        if link is not None and link.record.domain == site.record.domain:
+        if link is not None and link.record.domain == site.domain:
             self._count[_GONE] += 1
             return GONE_LINK
         slug = read_slug(path)
@@ -155,7 +155,7 @@ class Handler:
             return None
         headers = request.headers
         host = headers.get("x-forwarded-host") if self._trust.trusts(request.peer) else None
-        return self._domains.find(host or request.authority or headers.get("host") or "")
+        return self._domains.by_host[host or request.authority or headers.get("host") or ""]
 
     async def load_and_answer(self, request: EdgeRequest) -> EdgeResponse:
         """Answer a request whose link is not in memory."""

@@ -306,7 +306,7 @@ class TestKeeping:
         await redis.flushall()
         hosts.append(later := Host(path, redis_url))
         await eventually(lambda: link.key in later.cache)
-        assert later.cache.domains.find("go.acme.example").record.tenant_id == link.tenant_id
+        assert later.cache.domains.by_host["go.acme.example"].tenant_id == link.tenant_id
 
     async def test_a_change_of_a_domain_alone_is_written(
         self, tmp_path: Path, redis_url: str, redis: Redis, hosts: list[Host]
