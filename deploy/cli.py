@@ -172,6 +172,59 @@ def resync(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 @app.command()
+def admin(
+    *,
+    email: Annotated[str, typer.Option(help="Whom to appoint.")],
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Their tenant; made if it is not there.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Appoint a superadmin, and print their new password. The first one, or the way back in.
+
+    For example:
+
+        ./switchyard admin --tenant acme --email you@acme.com
+    """
+    import asyncio
+
+    from deploy.admin import appoint_admin
+
+    environment = find_environment(data_dir)
+    database_url = _require(environment, "SWITCHYARD_DATABASE_URL")
+    login = asyncio.run(appoint_admin(database_url, tenant_slug=tenant, email=email))
+    say(f"{login.email}, password {login.password}, tenant {login.tenant_slug}")
+
+
+@app.command(name="rotate-keys")
+def rotate_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Make a new key for the secrets in Postgres, and seal them all with it; serving goes on.
+
+    To replace the master key itself, set SWITCHYARD_MASTER_KEY to the new one and
+    SWITCHYARD_PREVIOUS_MASTER_KEY to the old one, here and for the API and the jobs; once this has
+    run, the old one is no longer needed. Exit code 1 when a value could not be opened.
+
+    For example:
+
+        ./switchyard rotate-keys
+    """
+    import asyncio
+
+    from deploy import maintenance
+
+    environment = find_environment(data_dir)
+    done = asyncio.run(
+        maintenance.rotate_keys(
+            _require(environment, "SWITCHYARD_DATABASE_URL"),
+            _require(environment, "SWITCHYARD_MASTER_KEY"),
+            environment.get("SWITCHYARD_PREVIOUS_MASTER_KEY", ""),
+        )
+    )
+    say(f"{done.resealed} secrets are sealed with key {done.version}.")
+    for place in done.broken:
+        say(f"{place} does not open; it was left as it is.")
+    sys.exit(1 if done.broken else 0)
+
+
+@app.command()
 def token(
     *,
     data_dir: DataDir = DEFAULT_DATA_DIR,

@@ -50,13 +50,26 @@ class Secrets(msgspec.Struct, frozen=True):
     master_key: str = ""
 
 
+class Login(msgspec.Struct, frozen=True):
+    """How a user signs in."""
+
+    user_id: uuid.UUID
+    tenant_slug: str
+    email: str
+    password: str
+
+
 class Demo(msgspec.Struct, frozen=True):
-    """demo.json: what the first run made. The key itself is kept, for the API shows it only once."""
+    """demo.json: what the first run made. The key itself is kept, for the API shows it only once.
+
+    `admin`: None in a file of an older version.
+    """
 
     user_id: uuid.UUID
     api_key: str
     link_id: uuid.UUID
     slug: str
+    admin: Login | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):

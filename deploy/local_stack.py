@@ -16,6 +16,7 @@ import msgspec
 from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import MigrationError, migrate
 from deploy import demo
+from deploy.admin import appoint_admin
 from deploy.data_folder import DataFolder, Ready
 from deploy.edge_workers import EdgeService, bind_sockets, read_edge_settings
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -237,6 +238,12 @@ class LocalStack:
                 jwt_issuer=self._jwt_issuer,
             )
             self._folder.write_demo(known)
+        if known.admin is None:
+            admin = await appoint_admin(
+                self._environment["SWITCHYARD_DATABASE_URL"], tenant_slug=demo.TENANT, email=demo.EMAIL
+            )
+            known = msgspec.structs.replace(known, admin=admin)
+            self._folder.write_demo(known)
         return known
 
     async def _await_published(self, demo_account: Demo) -> None:
@@ -272,12 +279,15 @@ class LocalStack:
             self._folder.write_ready(msgspec.structs.replace(self._ready, processes=self._supervisor.pids))
 
     def _introduce(self, demo_account: Demo, took_s: float) -> None:
+        assert demo_account.admin is not None
+        admin = demo_account.admin
         self._say(
             f"\nSwitchyard is up after {took_s:.1f} s.\n"
             f"  API        {self._api_url}\n"
             f"  Edge       {self._edge_url}\n"
             f"  API key    {demo_account.api_key}\n"
             f"  Demo link  {self._edge_url}/{demo_account.slug}\n"
+            f"  Admin      {admin.email}, password {admin.password}, tenant {admin.tenant_slug}\n"
             f"  Data       {self._folder.path}\n"
             "Follow the demo link, then see its clicks:\n"
             f"  curl -i {self._edge_url}/{demo_account.slug}\n"

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from control_plane.core.redis_client import open_redis
+from control_plane.core.sealing import SealBroken, read_master_key
+from control_plane.db import key_rotation
 from control_plane.db.pool import open_pool
 from control_plane.logs import configure_logs
 from control_plane.pipeline.publisher import resync
@@ -17,6 +22,8 @@ from deploy.servers import await_postgres, await_redis
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from control_plane.db.key_rotation import Rotation
 
 SHORTEST_SECRET = 32
 
@@ -32,6 +39,23 @@ async def resync_links(database_url: str, redis_url: str) -> int:
             return await resync(pool, redis)
     finally:
         await pool.close()
+
+
+async def rotate_keys(database_url: str, master_key: str, previous_master_key: str) -> Rotation:
+    """Replace the key that seals secrets. Raises StartFailed."""
+    await await_postgres(database_url)
+    db = await asyncpg.connect(database_url)
+    try:
+        previous = read_master_key(previous_master_key) if previous_master_key else None
+        return await key_rotation.rotate_keys(
+            db, read_master_key(master_key), previous_master_key=previous, now=datetime.now(UTC)
+        )
+    except ValueError as error:
+        raise StartFailed(f"A master key cannot be read: {error}.") from error
+    except SealBroken as error:
+        raise StartFailed(f"The secrets cannot be opened: {error}.") from error
+    finally:
+        await db.close()
 
 
 def make_token(data_dir: Path, *, user_id: str, ttl_s: int) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from control_plane.core.sealing import KEY_BYTES, KeyUnknown, Sealer, unwrap_key, wrap_key
+from control_plane.core.sealing import KEY_BYTES, KeyUnknown, SealBroken, Sealer, unwrap_key, wrap_key
 from control_plane.db.pool import load_queries
 
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ _queries = load_queries(Path(__file__).with_name("data_keys.sql"))
 
 
 class SealerSource:
-    """Gives the process its Sealer, loaded when first asked for. `now`: the clock."""
+    """Gives the process its Sealer, loaded when first asked for. `now`: the clock.
 
-    def __init__(self, pool: Pool, master_key: bytes, now: Clock) -> None:
+    `previous`: the master key before this one, while it is being replaced.
+    """
+
+    def __init__(self, pool: Pool, master_key: bytes, now: Clock, previous: bytes | None = None) -> None:
         self._pool = pool
         self._master_key = master_key
+        self._previous = previous
         self._now = now
         self._sealer: Sealer | None = None
 
@@ -47,16 +51,18 @@ class SealerSource:
 
     async def _reload(self) -> Sealer:
         async with self._pool.acquire() as db:
-            self._sealer = await load_sealer(db, self._master_key, self._now())
+            self._sealer = await load_sealer(db, self._master_key, self._now(), self._previous)
         return self._sealer
 
 
-async def load_sealer(db: Connection, master_key: bytes, now: datetime) -> Sealer:
+async def load_sealer(
+    db: Connection, master_key: bytes, now: datetime, previous: bytes | None = None
+) -> Sealer:
     """Load the data keys; make the first one where there is none. Raises SealBroken."""
-    keys = await _read_keys(db, master_key)
+    keys = await _read_keys(db, master_key, previous)
     if not keys:
         await add_key(db, master_key, version=1, now=now)
-        keys = await _read_keys(db, master_key)
+        keys = await _read_keys(db, master_key, previous)
     return Sealer(keys)
 
 
@@ -66,6 +72,23 @@ async def add_key(db: Connection, master_key: bytes, *, version: int, now: datet
     await _queries.insert_key(db, version=version, wrapped_key=wrapped, now=now)
 
 
-async def _read_keys(db: Connection, master_key: bytes) -> dict[int, bytes]:
+async def rewrap_keys(db: Connection, master_key: bytes, previous: bytes | None) -> None:
+    """Seal every data key with this master key, also those that the previous one seals."""
+    for version, key in (await _read_keys(db, master_key, previous)).items():
+        wrapped = wrap_key(key, master_key, version)
+        await _queries.replace_key(db, version=version, wrapped_key=wrapped)
+
+
+async def _read_keys(db: Connection, master_key: bytes, previous: bytes | None) -> dict[int, bytes]:
     rows = _queries.list_keys(db)
-    return {version: unwrap_key(wrapped, master_key, version) async for version, wrapped in rows}
+    return {version: _unwrap(wrapped, version, master_key, previous) async for version, wrapped in rows}
+
+
+def _unwrap(wrapped: bytes, version: int, master_key: bytes, previous: bytes | None) -> bytes:
+    """Open a data key with whichever master key seals it. Raises SealBroken."""
+    try:
+        return unwrap_key(wrapped, master_key, version)
+    except SealBroken:
+        if previous is None:
+            raise
+        return unwrap_key(wrapped, previous, version)

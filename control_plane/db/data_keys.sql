@@ -5,3 +5,6 @@ SELECT version, wrapped_key FROM data_keys ORDER BY version;
 INSERT INTO data_keys (version, wrapped_key, created_at)
 VALUES (:version, :wrapped_key, :now)
 ON CONFLICT DO NOTHING;
+
+-- name: replace_key(wrapped_key, version)!
+UPDATE data_keys SET wrapped_key = :wrapped_key WHERE version = :version;

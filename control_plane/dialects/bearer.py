@@ -58,6 +58,7 @@ async def require_session(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
         raise InvalidToken
     async with services.transaction(claims.tenant_id) as db:
         actor = await sessions.authenticate(db, claims, now)
+    services.usage.count_call(*actor.user_key, now)
     state["actor"] = msgspec.structs.replace(
         actor, request_id=request_id_of(connection.scope), ip_address=client_address(connection)
     )

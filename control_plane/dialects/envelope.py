@@ -5,17 +5,32 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 from litestar.datastructures import MutableScopeHeaders
 from litestar.status_codes import HTTP_204_NO_CONTENT, HTTP_405_METHOD_NOT_ALLOWED
 
 from control_plane.core.ids import new_id
+from control_plane.dialects.cross_origin import allow_page, allow_preflight
 
 if TYPE_CHECKING:
+    import uuid
+
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from control_plane.dialects.cross_origin import AllowedOrigins
 
 REQUEST_ID: Final = "X-Request-ID"
 _FIT_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
+
+SECURITY: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""The API is data, and one page without scripts: nothing of it is kept, framed, or run."""
 
 STAND_IN: Final = {"HEAD": "GET", "OPTIONS": "CONNECT"}
 """As which method HEAD and OPTIONS are routed. No route has CONNECT."""
@@ -35,17 +50,19 @@ def request_id_of(scope: Scope) -> str:
 
 
 async def add_response_headers(message: Message, scope: Scope) -> None:
-    """Put the request's id, and what guards left in `response_headers`, on any response."""
+    """Put the request's id, what a browser must not do, and what guards left, on any response."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders.from_message(message)
     headers[REQUEST_ID] = request_id_of(scope)
+    for name, value in SECURITY.items():
+        headers.setdefault(name, value)
     for name, value in scope["state"].get("response_headers", {}).items():
         headers[name] = value
 
 
 class CommonMethods:
-    """Answers HEAD and OPTIONS everywhere, so that no handler has to.
+    """Answers HEAD and OPTIONS everywhere, so that no handler has to, and pages of other origins.
 
     HEAD is GET without the body. OPTIONS is answered without authentication, from what routing says
     to a method that no route has: its refusal lists the methods that there are.
@@ -56,19 +73,34 @@ class CommonMethods:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["method"] not in STAND_IN:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
+        tenants = await self._find_tenants(scope, origin) if origin else frozenset()
         method = scope["method"]
 
         async def send_adapted(message: Message) -> None:
-            if message["type"] == "http.response.start" and (method, message["status"]) == NO_SUCH_METHOD:
-                allowed = MutableScopeHeaders.from_message(message)["Allow"]
-                message["status"] = HTTP_204_NO_CONTENT
-                message["headers"] = [(b"allow", allowed.encode())]
-            if message["type"] == "http.response.body":
+            if message["type"] == "http.response.start":
+                if (method, message["status"]) == NO_SUCH_METHOD:
+                    allowed = MutableScopeHeaders.from_message(message)["Allow"]
+                    message["status"] = HTTP_204_NO_CONTENT
+                    message["headers"] = [(b"allow", allowed.encode())]
+                    if tenants:
+                        allow_preflight(message, origin)
+                if origin:
+                    allow_page(message, scope, origin, tenants)
+            if message["type"] == "http.response.body" and method in STAND_IN:
                 message["body"] = b""
             await send(message)
 
-        scope["method"] = STAND_IN[method]
+        scope["method"] = STAND_IN.get(method, method)
         await self.app(scope, receive, send_adapted)
+
+    async def _find_tenants(self, scope: Scope, origin: str) -> frozenset[uuid.UUID]:
+        """Give the tenants that allow an origin; none while Postgres is away, which the request will tell."""
+        allowed: AllowedOrigins = scope["litestar_app"].state.allowed_origins
+        try:
+            return await allowed.find_tenants(origin)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return frozenset()

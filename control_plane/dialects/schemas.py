@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment in a body: RFC 3339 in UTC."""
 
+Line: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*\Z"
+    ),
+]
+"""Text of one line in a body, such as a name: not blank, and without characters that end lines in mails."""
+
 _FIELDS: Final = {field.metadata.get("alias", field.name): field.name for field in dataclasses.fields(Schema)}
 
 

@@ -17,7 +17,7 @@ from control_plane.core.clock import utc_now
 from control_plane.core.retry import keep_running
 from control_plane.db.job_queue import job_queries
 from control_plane.db.pool import open_pool
-from control_plane.jobs import upkeep
+from control_plane.jobs import domain_checks, upkeep
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,6 +35,7 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "make_partitions": ("5 * * * *", upkeep.make_partitions),
     "drop_partitions": ("15 * * * *", upkeep.drop_partitions),
     "trim_journal_ledger": ("25 3 * * *", upkeep.trim_journal_ledger),
+    "check_domains": ("*/10 * * * *", domain_checks.check_domains),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
 }
 """Name -> (when, in cron's notation and UTC; job)."""

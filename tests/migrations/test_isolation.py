@@ -77,11 +77,11 @@ class TestSchema:
             " WHERE r.rolname IN ('switchyard_api', 'switchyard_system')"
         )
         assert owned == 0
-        rights = await pool.fetchrow(
-            "SELECT bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb) AS too_many"
+        too_many = await pool.fetchval(
+            "SELECT bool_or(rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)"
             " FROM pg_roles WHERE rolname IN ('switchyard_api', 'switchyard_system')"
         )
-        assert rights["too_many"] is False
+        assert too_many is False
 
 
 class TestRows:

@@ -119,6 +119,7 @@ ALTER TABLE users ALTER COLUMN role SET DEFAULT 'viewer';
 DROP INDEX users_by_email;
 CREATE UNIQUE INDEX users_by_email ON users (tenant_id, email_key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX users_by_phone ON users (tenant_id, phone_number) WHERE deleted_at IS NULL;
+CREATE INDEX tenants_by_origin ON tenants USING gin (allowed_origins);
 CREATE INDEX users_by_creation ON users (tenant_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 
 -- A session is what one sign-in began: the family of its refresh tokens, each of which serves once.

@@ -7,7 +7,7 @@ import uuid
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta
@@ -16,26 +16,23 @@ from control_plane.core.actor import Actor
 from control_plane.core.decoding import Decoded, accept
 from control_plane.dialects.body import JsonBody
 from control_plane.dialects.identity.paths import read_id
+from control_plane.dialects.identity.token_answers import (
+    TokensOut,
+    answer_tokens,
+    drop_cookie,
+    present_tokens,
+    read_refresh_token,
+)
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.domains.sessions import service
 from control_plane.domains.sessions.errors import SessionNotFound
-from control_plane.domains.sessions.model import IssuedTokens
 
 
 class RefreshIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A refresh token that was not used before."""
+    """A refresh token that was not used before. Only a page that keeps it in a cookie may leave it out."""
 
-    refresh_token: Annotated[str, Meta(min_length=1, max_length=512)]
-
-
-class TokensOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client goes on with."""
-
-    access_token: str
-    refresh_token: str
-    token_type: str = "Bearer"  # noqa: S105  the scheme's name
-    expires_in: int
+    refresh_token: Annotated[str, Meta(max_length=512)] = ""
 
 
 class SessionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,27 +53,24 @@ class SessionListOut(msgspec.Struct, frozen=True):
     sessions: list[SessionOut]
 
 
-def show_tokens(tokens: IssuedTokens) -> TokensOut:
-    """Shape tokens."""
-    return TokensOut(
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        expires_in=tokens.expires_in_s,
-    )
-
-
 @post("/auth/refresh", status_code=200, dto=JsonBody[RefreshIn], return_dto=None)
 async def refresh_tokens(
-    services: NamedDependency[Services], data: JSONBody[Decoded[RefreshIn]]
-) -> TokensOut:
-    """Exchange a refresh token for new tokens. It serves once: coming back later, it ends its session."""
-    token = accept(data).refresh_token
+    request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[Decoded[RefreshIn]]
+) -> Response[TokensOut]:
+    """Exchange a refresh token for new tokens. It serves once: coming back later, it ends its session.
+
+    A page that keeps the token in a cookie sends X-Refresh-Cookie: 1 and no token.
+    """
+    token, now = read_refresh_token(request, accept(data).refresh_token), services.clock()
     async with services.transaction(service.tenant_of(token)) as db:
-        return show_tokens(await service.refresh(db, token, services.session_policy, services.clock()))
+        tokens = await service.refresh(db, token, services.session_policy, now)
+        return answer_tokens(request, await present_tokens(db, tokens, now))
 
 
 @post("/auth/logout", status_code=204)
-async def logout(services: NamedDependency[Services], actor: NamedDependency[Actor]) -> None:
+async def logout(
+    request: Request[Any, Any, Any], services: NamedDependency[Services], actor: NamedDependency[Actor]
+) -> Response[None]:
     """End the session that the caller is in."""
     assert actor.credential_id is not None
     tenant_id, user_id = actor.user_key
@@ -84,6 +78,7 @@ async def logout(services: NamedDependency[Services], actor: NamedDependency[Act
         await service.revoke_session(
             db, tenant_id, user_id, actor.credential_id, reason="logout", now=services.clock()
         )
+    return drop_cookie(request, Response(None, status_code=204))
 
 
 @get("/auth/sessions")

@@ -53,6 +53,7 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
     state["response_headers"] = limit_headers(status)
     if not allowed:
         raise refuse(status, now)
+    services.usage.count_call(holder.account.tenant_id, None, now)
     state["account"] = holder.account
 
 
@@ -67,9 +68,11 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         async with services.system_transaction() as db:
             if claims.session_id is not None:
                 await sessions.authenticate(db, claims, now)
-            state["account"] = await accounts.fetch_account(db, claims.user_id)
+            account = await accounts.fetch_account(db, claims.user_id, now)
     except UserNotFound as error:
         raise InvalidToken from error
+    services.usage.count_call(account.tenant_id, account.user_id, now)
+    state["account"] = account
 
 
 async def provide_account(request: Request[Any, Any, Any]) -> Account:

@@ -21,10 +21,10 @@ class ApiAccessDenied(Forbidden):
 
 
 class UserNotFound(NotFound):
-    """There is no such user."""
+    """There is no such user for this caller. `user_id`: None for what is no id at all."""
 
     code = "user_not_found"
 
-    def __init__(self, user_id: uuid.UUID) -> None:
+    def __init__(self, user_id: uuid.UUID | None = None) -> None:
         super().__init__("User not found")
         self.user_id = user_id

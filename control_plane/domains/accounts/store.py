@@ -18,24 +18,17 @@ if TYPE_CHECKING:
 _queries = load_queries(Path(__file__).with_name("queries.sql"))
 
 
-async def insert_tenant(
-    db: Connection, tenant_id: uuid.UUID, *, name: str, plan_code: str, now: datetime
-) -> None:
-    """Add a tenant."""
-    await _queries.insert_tenant(db, tenant_id=tenant_id, name=name, plan_code=plan_code, now=now)
-
-
-async def insert_user(
-    db: Connection, tenant_id: uuid.UUID, user_id: uuid.UUID, *, email: str, now: datetime
-) -> None:
-    """Add a user to a tenant."""
-    await _queries.insert_user(db, tenant_id=tenant_id, user_id=user_id, email=email, now=now)
-
-
-async def fetch_account(db: Connection, user_id: uuid.UUID) -> Account | None:
-    """Find a user with their plan."""
-    row = await _queries.fetch_account(db, user_id=user_id)
+async def fetch_account(db: Connection, user_id: uuid.UUID, now: datetime) -> Account | None:
+    """Find a user who may act, with their plan."""
+    row = await _queries.fetch_account(db, user_id=user_id, now=now)
     return None if row is None else read_account(row)
+
+
+async def appoint(
+    db: Connection, tenant_id: uuid.UUID, user_id: uuid.UUID, password_hash: str, now: datetime
+) -> None:
+    """Make a user a superadmin with this password, whatever kept them out before."""
+    await _queries.appoint(db, tenant_id=tenant_id, user_id=user_id, password_hash=password_hash, now=now)
 
 
 def read_account(row: Mapping[str, Any]) -> Account:

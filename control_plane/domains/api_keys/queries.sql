@@ -17,7 +17,7 @@ WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :key_id AND kind = 
 RETURNING id;
 
 -- name: use_key(now, key_hash, kind)^
--- Find the holder of a key and note its use, at most once a second, in one round trip.
+-- Find the holder of a key, if they may act, and note its use, at most once a second, in one round trip.
 WITH used AS (
     UPDATE api_keys
     SET last_used_at = :now
@@ -29,4 +29,8 @@ SELECT k.id AS key_id, k.tenant_id, k.user_id,
 FROM api_keys k
 JOIN tenants t ON t.id = k.tenant_id
 JOIN plans p ON p.code = t.plan_code
-WHERE k.key_hash = :key_hash AND k.kind = :kind AND k.revoked_at IS NULL;
+JOIN users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+WHERE k.key_hash = :key_hash AND k.kind = :kind AND k.revoked_at IS NULL
+  AND u.deleted_at IS NULL AND u.is_active
+  AND (u.banned_at IS NULL OR u.banned_until <= :now)
+  AND t.status IN ('Active', 'Trial');

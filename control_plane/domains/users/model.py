@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from control_plane.core.actor import Role
 
@@ -54,6 +55,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
 
+    def is_banned(self, now: datetime) -> bool:
+        """Whether a ban holds; it ends by itself when it has an end."""
+        return self.banned_at is not None and (self.banned_until is None or self.banned_until > now)
+
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     """A user to make. `email`: as its owner writes it. `phone_number`: E.164. `password_hash`: argon2id."""
@@ -74,3 +79,44 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Keep the hash out of logs."""
         return f"NewUser({self.email!r})"
+
+
+class ProfileChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What users change about themselves; UNSET stays as it is, None clears."""
+
+    full_name: str | UnsetType | None = UNSET
+    slogan: str | UnsetType | None = UNSET
+    about_me: str | UnsetType | None = UNSET
+    company_name: str | UnsetType | None = UNSET
+    website_name: str | UnsetType | None = UNSET
+    birth_date: date | UnsetType | None = UNSET
+    gender: Gender | UnsetType | None = UNSET
+    email_tell_me: bool | UnsetType = UNSET
+    sms_tell_me: bool | UnsetType = UNSET
+    push_tell_me: bool | UnsetType = UNSET
+    telegram_tell_me: bool | UnsetType = UNSET
+
+
+class MemberChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What admins change about users of their tenant; UNSET stays as it is, None clears.
+
+    `email`: as `read_email` gives it. `password_hash`: argon2id.
+    """
+
+    email: str | UnsetType = UNSET
+    full_name: str | UnsetType | None = UNSET
+    role: Role | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+    password_hash: str | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        """Keep the hash out of logs."""
+        return f"MemberChanges(role={self.role!r}, is_active={self.is_active!r})"
+
+
+class UserFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which users are wanted. `text`: part of an address, a name or a number. None: whichever."""
+
+    text: str | None = None
+    role: Role | None = None
+    is_active: bool | None = None

@@ -1,0 +1,240 @@
+"""Register, verify addresses, and replace passwords."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from control_plane.core.actor import Actor, ActorKind, Role
+from control_plane.core.ids import new_id
+from control_plane.domains.accounts.errors import UserNotFound
+from control_plane.domains.audit import service as audit
+from control_plane.domains.messages import service as messages
+from control_plane.domains.messages.model import Mail, Sms, Template
+from control_plane.domains.sessions import service as sessions
+from control_plane.domains.sign_in import lockout, store
+from control_plane.domains.sign_in.errors import InvalidCredentials
+from control_plane.domains.sign_in.model import Identifier
+from control_plane.domains.sign_in.service import find_user
+from control_plane.domains.tenants import service as tenants
+from control_plane.domains.users import store as users
+from control_plane.domains.users.model import NewUser
+from control_plane.domains.verification import service as verification
+from control_plane.domains.verification.errors import InvalidCode
+from control_plane.domains.verification.model import Purpose
+
+if TYPE_CHECKING:
+    import uuid
+    from datetime import datetime
+    from typing import Any
+
+    from control_plane.db.data_keys import SealerSource
+    from control_plane.db.pool import Connection
+    from control_plane.domains.sign_in.model import Registration
+    from control_plane.domains.users.model import User
+
+
+async def register(
+    db: Connection, sealer: SealerSource, tenant_id: uuid.UUID, new: Registration, now: datetime
+) -> tuple[uuid.UUID, str]:
+    """Make a user, and send them a code: (user id, the token that the code is sent back with).
+
+    Somebody who has this address already is told so by mail; whoever asked gets an id and a token that
+    look the same and are nothing. A tenant's first user is its admin. Raises SeatsTaken.
+    """
+    await tenants.claim_seat(db, tenant_id)
+    purpose = Purpose.EMAIL if new.identifier.email else Purpose.PHONE
+    token = verification.make_verification_token(purpose, tenant_id)
+    user_id = new_id()
+    is_first = not await store.count_users(db, tenant_id)
+    user = NewUser(
+        email=new.identifier.email,
+        phone_number=new.identifier.phone_number,
+        password_hash=new.password_hash,
+        full_name=new.full_name,
+        role=Role.ADMIN if is_first else Role.VIEWER,
+        language=new.language,
+        affiliate_code=new.affiliate_code,
+        terms_accepted_at=now if new.accepts_terms else None,
+    )
+    if not await users.insert_user(db, tenant_id, user_id, user, now):
+        await _tell_owner(db, sealer, tenant_id, new.identifier)
+        return user_id, token
+    await audit.record(
+        db,
+        _themselves(tenant_id, user_id),
+        tenant_id,
+        "user.register",
+        ("user", user_id),
+        now=now,
+        after={"email": user.email, "phone_number": user.phone_number, "role": user.role},
+    )
+    made = await users.fetch_user(db, tenant_id, user_id)
+    assert made is not None
+    await _send(db, sealer, made, purpose, token=token, now=now)
+    return user_id, token
+
+
+async def send_again(  # noqa: PLR0913  to whom, what, by which token, when
+    db: Connection,
+    sealer: SealerSource,
+    tenant_id: uuid.UUID,
+    identifier: Identifier,
+    token: str,
+    *,
+    is_reset: bool,
+    now: datetime,
+) -> None:
+    """Send a new code, or the token of a reset, to whoever has this address; nothing to nobody.
+
+    Nothing is sent either for an address that is verified already, or too soon after the last one.
+    """
+    user = await find_user(db, tenant_id, identifier)
+    if user is None or not user.is_active or user.is_banned(now):
+        return
+    purpose = Purpose.EMAIL if identifier.email else Purpose.PHONE
+    verified_at = user.email_verified_at if identifier.email else user.phone_verified_at
+    if is_reset:
+        purpose = Purpose.PASSWORD_RESET
+    elif verified_at is not None:
+        return
+    if await verification.may_send(db, (tenant_id, user.id), purpose, now):
+        by_sms = identifier.email is None
+        await _send(db, sealer, user, purpose, token=token, now=now, by_sms=by_sms)
+
+
+async def verify(db: Connection, token: str, purpose: Purpose, code: str, now: datetime) -> None:
+    """Take a code back: its address is verified from now on. Raises InvalidCode."""
+    redeemed = await verification.redeem(db, token, (purpose,), code, now)
+    tenant_id = verification.tenant_of(token, verification.CODE_PREFIX)
+    is_email = purpose is Purpose.EMAIL
+    identifier = Identifier(
+        email=redeemed.destination if is_email else None,
+        phone_number=None if is_email else redeemed.destination,
+    )
+    if not await store.mark_verified(db, tenant_id, redeemed.user_id, identifier, now):
+        raise InvalidCode
+    await audit.record(
+        db,
+        _themselves(tenant_id, redeemed.user_id),
+        tenant_id,
+        f"user.verify_{purpose}",
+        ("user", redeemed.user_id),
+        now=now,
+    )
+
+
+async def reset_password(
+    db: Connection, sealer: SealerSource, token: str, password_hash: str, now: datetime
+) -> None:
+    """Give the user of a reset token a new password, and end all their sessions. Raises InvalidCode.
+
+    The token came by an address, which is verified by that. A second factor is asked for at the next
+    sign-in all the same.
+    """
+    redeemed = await verification.redeem(db, token, (Purpose.PASSWORD_RESET,), None, now)
+    tenant_id = verification.tenant_of(token, verification.RESET_PREFIX)
+    identifier = (
+        Identifier(email=redeemed.destination)
+        if "@" in redeemed.destination
+        else Identifier(phone_number=redeemed.destination)
+    )
+    if not await store.mark_verified(db, tenant_id, redeemed.user_id, identifier, now):
+        raise InvalidCode("token")
+    await users.set_password(db, tenant_id, redeemed.user_id, password_hash, now)
+    await lockout.forget_failures(db, tenant_id, identifier)
+    await sessions.revoke_sessions(db, tenant_id, redeemed.user_id, reason="password_reset", now=now)
+    await _announce(db, sealer, _themselves(tenant_id, redeemed.user_id), "user.reset_password", now)
+
+
+async def change_password(  # noqa: PLR0913  whose, from what, to what, when
+    db: Connection,
+    sealer: SealerSource,
+    actor: Actor,
+    *,
+    checked_hash: str | None,
+    password_hash: str,
+    now: datetime,
+) -> None:
+    """Give a user a new password, and end their other sessions. Raises InvalidCredentials.
+
+    `checked_hash`: the one that the present password was checked against; another one took its place
+    meanwhile if it is not there any more.
+    """
+    tenant_id, user_id = actor.user_key
+    await users.lock_user(db, tenant_id, user_id)
+    if await store.fetch_password(db, tenant_id, user_id) != checked_hash:
+        raise InvalidCredentials
+    await users.set_password(db, tenant_id, user_id, password_hash, now)
+    await sessions.revoke_sessions(
+        db, tenant_id, user_id, reason="password_changed", now=now, except_id=actor.credential_id
+    )
+    assert actor.credential_id is not None
+    await sessions.mark_authenticated(db, tenant_id, actor.credential_id, now)
+    await _announce(db, sealer, actor, "user.change_password", now)
+
+
+async def _announce(db: Connection, sealer: SealerSource, actor: Actor, action: str, now: datetime) -> None:
+    """Record that a password is another one, and tell its owner."""
+    tenant_id, user_id = actor.user_key
+    user = await users.fetch_user(db, tenant_id, user_id)
+    if user is None:
+        raise UserNotFound(user_id)
+    await audit.record(db, actor, tenant_id, action, ("user", user_id), now=now)
+    await _write(db, sealer, user, Template.PASSWORD_CHANGED, {}, by_sms=user.email is None)
+
+
+async def _tell_owner(
+    db: Connection, sealer: SealerSource, tenant_id: uuid.UUID, identifier: Identifier
+) -> None:
+    """Tell a user that somebody, perhaps they, tried to register with their address."""
+    user = await find_user(db, tenant_id, identifier)
+    if user is not None:
+        by_sms = identifier.email is None
+        await _write(db, sealer, user, Template.ALREADY_REGISTERED, {}, by_sms=by_sms)
+
+
+async def _send(  # noqa: PLR0913  to whom, what, by which token and way, when
+    db: Connection,
+    sealer: SealerSource,
+    user: User,
+    purpose: Purpose,
+    *,
+    token: str,
+    now: datetime,
+    by_sms: bool | None = None,
+) -> None:
+    by_sms = purpose is Purpose.PHONE if by_sms is None else by_sms
+    destination = user.phone_number if by_sms else user.email
+    assert destination is not None
+    issued = await verification.issue(
+        db, (user.tenant_id, user.id), purpose, destination=destination, token=token, now=now
+    )
+    if purpose is Purpose.PASSWORD_RESET:
+        data: dict[str, Any] = {"token": issued.token, "minutes": issued.minutes}
+        await _write(db, sealer, user, Template.PASSWORD_RESET, data, by_sms=by_sms)
+        return
+    template = Template.VERIFY_PHONE if by_sms else Template.VERIFY_EMAIL
+    data = {"code": issued.code, "minutes": issued.minutes}
+    await _write(db, sealer, user, template, data, by_sms=by_sms)
+
+
+async def _write(  # noqa: PLR0913  to whom, what, by which way
+    db: Connection,
+    sealer: SealerSource,
+    user: User,
+    template: Template,
+    data: dict[str, Any],
+    *,
+    by_sms: bool,
+) -> None:
+    """Enqueue a message to a user's address or number."""
+    to = user.phone_number if by_sms else user.email
+    if to is not None:
+        kind = Sms if by_sms else Mail
+        message = kind(tenant_id=user.tenant_id, to=to, template=template, language=user.language, data=data)
+        await messages.send(db, sealer, message)
+
+
+def _themselves(tenant_id: uuid.UUID, user_id: uuid.UUID) -> Actor:
+    """Give the actor of what a user does before they are signed in."""
+    return Actor(kind=ActorKind.USER, tenant_id=tenant_id, user_id=user_id)
