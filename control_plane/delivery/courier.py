@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from control_plane.core.dns_servers import read_servers
+from control_plane.core.name_resolver import NameResolver
 from control_plane.core.sealing import SealBroken
 from control_plane.delivery.branding import fetch_branding
 from control_plane.delivery.mail import compose, read_sender
@@ -53,7 +55,8 @@ class Courier:
         self._reset_url = settings.password_reset_url
         if self._reset_url and TOKEN_PLACE not in self._reset_url:
             raise ValueError(f"SWITCHYARD_PASSWORD_RESET_URL must say where the token goes: {TOKEN_PLACE}")
-        transport = GuardedTransport(allow_private=settings.allow_private_targets)
+        resolver = NameResolver(read_servers(settings.dns_resolvers))
+        transport = GuardedTransport(resolver, allow_private=settings.allow_private_targets)
         subject = settings.vapid_subject or f"mailto:{self._sender.addr_spec}"
         if not subject.startswith(("mailto:", "https:")):
             raise ValueError("SWITCHYARD_VAPID_SUBJECT must begin with mailto: or https:")

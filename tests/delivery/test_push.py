@@ -11,6 +11,7 @@ import pytest
 
 from control_plane.core.clock import utc_now
 from control_plane.core.ids import new_id
+from control_plane.core.name_resolver import NameResolver
 from control_plane.core.sealing import read_master_key
 from control_plane.db.data_keys import SealerSource
 from control_plane.delivery.outcomes import DeliveryDelayed, DeliveryRefused
@@ -57,7 +58,7 @@ def sealer(pool: Pool) -> SealerSource:
 
 @pytest.fixture
 def sender(pool: Pool, sealer: SealerSource) -> PushSender:
-    return PushSender(pool, sealer, GuardedTransport(allow_private=True), SUBJECT)
+    return PushSender(pool, sealer, GuardedTransport(NameResolver(), allow_private=True), SUBJECT)
 
 
 async def subscribe(pool: Pool, owner: tuple[uuid.UUID, uuid.UUID], endpoint: str) -> Browser:
@@ -224,7 +225,7 @@ async def test_private_addresses_are_not_connected_to(
     owner: tuple[uuid.UUID, uuid.UUID],
     endpoint: str,
 ) -> None:
-    guarded = PushSender(pool, sealer, GuardedTransport(allow_private=False), SUBJECT)
+    guarded = PushSender(pool, sealer, GuardedTransport(NameResolver(), allow_private=False), SUBJECT)
     await subscribe(pool, owner, endpoint.format(port=push_service.origin.rpartition(":")[2]))
     with pytest.raises(DeliveryRefused, match="not public"):
         await guarded.send(message(owner), "Acme", NOW)

@@ -357,7 +357,8 @@ class TestDeleteUser:
     async def test_ends_sessions_and_frees_the_address(self, staff: Staff, pool: asyncpg.Pool) -> None:
         path = staff.path(Role.VIEWER)
         await pool.execute(
-            "INSERT INTO federated_identities VALUES ($1, 'https://issuer.example', 'one', $2, NULL, now())",
+            "INSERT INTO federated_identities (tenant_id, issuer, subject, user_id, provider, created_at)"
+            " VALUES ($1, 'https://issuer.example', 'one', $2, 'google', now())",
             staff.viewer.tenant_id,
             staff.viewer.user_id,
         )
