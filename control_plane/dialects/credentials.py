@@ -156,5 +156,11 @@ async def change_password(services: Services, actor: Actor, current_password: st
     password_hash = await services.passwords.hash(new_password)
     async with services.transaction(tenant_id) as db:
         await registration.change_password(
-            db, services.sealer, actor, checked_hash=stored, password_hash=password_hash, now=now
+            db,
+            services.sealer,
+            actor,
+            identifier=identifier,
+            checked_hash=stored,
+            password_hash=password_hash,
+            now=now,
         )

@@ -57,7 +57,7 @@ async def register(
         terms_accepted_at=now if new.accepts_terms else None,
     )
     if not await users.insert_user(db, tenant_id, user_id, user, now):
-        await _tell_owner(db, sealer, tenant_id, new.identifier)
+        await _tell_owner(db, sealer, tenant_id, new.identifier, token=token, now=now)
         return user_id, token
     await audit.record(
         db,
@@ -151,6 +151,7 @@ async def change_password(  # noqa: PLR0913  whose, from what, to what, when
     sealer: SealerSource,
     actor: Actor,
     *,
+    identifier: Identifier,
     checked_hash: str | None,
     password_hash: str,
     now: datetime,
@@ -158,11 +159,14 @@ async def change_password(  # noqa: PLR0913  whose, from what, to what, when
     """Give a user a new password, and end their other sessions. Raises InvalidCredentials.
 
     `checked_hash`: the one that the present password was checked against; another one took its place
-    meanwhile if it is not there any more.
+    meanwhile if it is not there any more. `identifier`: whose wrong guesses, made beside this one, count.
     """
     tenant_id, user_id = actor.user_key
     await users.lock_user(db, tenant_id, user_id)
-    if await store.fetch_password(db, tenant_id, user_id) != checked_hash:
+    if (
+        await lockout.is_locked_by_now(db, tenant_id, identifier, None, now)
+        or await store.fetch_password(db, tenant_id, user_id) != checked_hash
+    ):
         raise InvalidCredentials
     await users.set_password(db, tenant_id, user_id, password_hash, now)
     await sessions.revoke_sessions(
@@ -183,13 +187,22 @@ async def _announce(db: Connection, sealer: SealerSource, actor: Actor, action: 
     await _write(db, sealer, user, Template.PASSWORD_CHANGED, {}, by_sms=user.email is None)
 
 
-async def _tell_owner(
-    db: Connection, sealer: SealerSource, tenant_id: uuid.UUID, identifier: Identifier
+async def _tell_owner(  # noqa: PLR0913  whom, by which token, when
+    db: Connection,
+    sealer: SealerSource,
+    tenant_id: uuid.UUID,
+    identifier: Identifier,
+    *,
+    token: str,
+    now: datetime,
 ) -> None:
-    """Tell a user that somebody, perhaps they, tried to register with their address."""
+    """Tell a user that somebody, perhaps they, tried to register with their address; not ever so often."""
     user = await find_user(db, tenant_id, identifier)
-    if user is not None:
-        by_sms = identifier.email is None
+    if user is None:
+        return
+    owner, by_sms = (tenant_id, user.id), identifier.email is None
+    if await verification.may_send(db, owner, Purpose.NOTICE, now):
+        await verification.issue(db, owner, Purpose.NOTICE, destination=identifier.text, token=token, now=now)
         await _write(db, sealer, user, Template.ALREADY_REGISTERED, {}, by_sms=by_sms)
 
 

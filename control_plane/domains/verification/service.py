@@ -29,11 +29,13 @@ PREFIXES: Final = {
     Purpose.EMAIL: CODE_PREFIX,
     Purpose.PHONE: CODE_PREFIX,
     Purpose.PASSWORD_RESET: RESET_PREFIX,
+    Purpose.NOTICE: CODE_PREFIX,
 }
 LASTS: Final = {
     Purpose.EMAIL: timedelta(minutes=10),
     Purpose.PHONE: timedelta(minutes=10),
     Purpose.PASSWORD_RESET: timedelta(minutes=30),
+    Purpose.NOTICE: timedelta(minutes=10),
 }
 ATTEMPTS: Final = 5
 CODE_DIGITS: Final = 6

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from control_plane.core.actor import Actor, ActorKind
+from control_plane.domains.passwords.service import Verdict
+from control_plane.domains.sessions.model import Device
+from control_plane.domains.sign_in import lockout, registration
+from control_plane.domains.sign_in import service as sign_in
+from control_plane.domains.sign_in.errors import InvalidCredentials
+from control_plane.domains.sign_in.model import Identifier
+from control_plane.domains.users import store as users
 from control_plane.jobs.send_again import send_again
 from tests.dialects.members import Member, make_member
 from tests.dialects.outbox import read_outbox
+from tests.support import eventually
 
 if TYPE_CHECKING:
     import asyncpg
     import httpx
 
+    from control_plane.domains.sessions.model import IssuedTokens
+    from control_plane.domains.sign_in.model import Candidate
     from control_plane.settings import Settings
     from tests.dialects.links.conftest import SetClock
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "staple of a new kind"
+ANN = Identifier(email="ann@acme.com")
 
 
 class Door:
@@ -94,6 +107,17 @@ class TestRegister:
         assert (await door.log_in(NEW_PASSWORD)).status_code == 401
         sent_back = {"token": again.json()["verification_token"], "code": "000000"}
         assert (await door.post("/verify/email", sent_back)).status_code == 422
+
+    async def test_its_owner_is_told_so_five_times_an_hour_at_most(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        for _ in range(8):
+            clock.advance(seconds=31)
+            assert (await door.register()).status_code == 201
+            assert (await door.register()).status_code == 201
+        told = [message.template for message in await read_outbox(app, pool)]
+        assert told == ["verify_email"] + 5 * ["already_registered"]
 
     async def test_two_at_once_make_one_user(self, door: Door, pool: asyncpg.Pool) -> None:
         answers = await asyncio.gather(*(door.register() for _ in range(5)))
@@ -269,6 +293,104 @@ class TestLockout:
         statuses = {answer.status_code for answer in answers}
         assert statuses == {401, 429}
         assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 429)
+
+
+class TestGuessesSideBySide:
+    """What happens to a sign-in while its password is checked, which no lock and no connection waits for."""
+
+    RIGHT = Verdict(is_right=True)
+
+    async def look_up(self, app: Any, door: Door, clock: SetClock) -> Candidate:
+        async with app.state.services.transaction(door.tenant_id) as db:
+            return await sign_in.look_up(db, door.tenant_id, ANN, None, clock())
+
+    async def settle(self, app: Any, door: Door, candidate: Candidate, clock: SetClock) -> IssuedTokens:
+        services = app.state.services
+        async with services.transaction(door.tenant_id) as db:
+            return await sign_in.settle(
+                db,
+                door.tenant_id,
+                ANN,
+                candidate,
+                verdict=self.RIGHT,
+                device=Device(),
+                policy=services.session_policy,
+                now=clock(),
+            )
+
+    async def test_a_right_one_after_five_wrong_ones_is_too_late(
+        self, app: Any, door: Door, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        candidate = await self.look_up(app, door, clock)
+        for _ in range(5):
+            await door.log_in("a wrong password")
+        assert not candidate.is_locked
+        with pytest.raises(InvalidCredentials):
+            await self.settle(app, door, candidate, clock)
+
+    async def test_a_right_one_waits_for_the_fifth_wrong_one(
+        self, app: Any, door: Door, clock: SetClock, pool: asyncpg.Pool
+    ) -> None:
+        await door.register_and_verify()
+        for _ in range(4):
+            await door.log_in("a wrong password")
+        candidate = await self.look_up(app, door, clock)
+        async with app.state.services.transaction(door.tenant_id) as db:
+            assert await lockout.count_failure(db, door.tenant_id, ANN, None, clock()) is not None
+            settling = asyncio.create_task(self.settle(app, door, candidate, clock))
+            await eventually(lambda: is_anybody_waiting(pool))
+        with pytest.raises(InvalidCredentials):
+            await settling
+
+    async def test_the_old_password_begins_no_session_beside_a_new_one(
+        self, app: Any, door: Door, clock: SetClock, pool: asyncpg.Pool
+    ) -> None:
+        await door.register_and_verify()
+        candidate = await self.look_up(app, door, clock)
+        assert candidate.user is not None
+        async with app.state.services.transaction(door.tenant_id) as db:
+            await users.set_password(db, door.tenant_id, candidate.user.id, "another hash", clock())
+            settling = asyncio.create_task(self.settle(app, door, candidate, clock))
+            await eventually(lambda: is_anybody_waiting(pool))
+        with pytest.raises(InvalidCredentials):
+            await settling
+
+    async def test_a_change_after_five_wrong_ones_is_too_late(
+        self, app: Any, door: Door, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        tokens = (await door.log_in()).json()
+        candidate = await self.look_up(app, door, clock)
+        for _ in range(5):
+            await door.log_in("a wrong password")
+        actor = Actor(
+            kind=ActorKind.USER,
+            tenant_id=door.tenant_id,
+            user_id=uuid.UUID(tokens["user"]["id"]),
+            credential_id=uuid.uuid4(),
+        )
+        services = app.state.services
+        with pytest.raises(InvalidCredentials):
+            async with services.transaction(door.tenant_id) as db:
+                await registration.change_password(
+                    db,
+                    services.sealer,
+                    actor,
+                    identifier=ANN,
+                    checked_hash=candidate.password_hash,
+                    password_hash="another hash",
+                    now=clock(),
+                )
+
+
+async def is_anybody_waiting(pool: asyncpg.Pool) -> bool:
+    """Tell whether a connection to this database waits for a lock."""
+    waiting: bool = await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    return waiting
 
 
 class TestVerify:
