@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
@@ -17,6 +16,7 @@ from control_plane.domains.sessions.model import SessionPolicy
 from control_plane.domains.usage.meter import UsageMeter
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator
 
     from litestar.connection import ASGIConnection
@@ -51,7 +51,6 @@ class Services:
         self.clock = clock
         self.sealer = sealer
         self.passwords = Passwords()
-        self.nobody = uuid.uuid4()
         self.usage = UsageMeter(pool, clock)
         self.oidc = oidc
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,14 +28,10 @@ async def send_again(
     except SealBroken as error:
         raise DeliveryDelayed("the master key is another one, or the job was changed") from error
     wanted = msgspec.json.decode(opened, type=SendAgain)
-    identifier = Identifier(email=wanted.email, phone_number=wanted.phone_number)
+    by: dict[str, Any] = {"token": wanted.token, "now": wanted.asked_at}
     async with pool.acquire() as db, db.transaction():
-        await registration.send_again(
-            db,
-            sealer,
-            wanted.tenant_id,
-            identifier,
-            wanted.token,
-            is_reset=wanted.is_reset,
-            now=wanted.asked_at,
-        )
+        if wanted.previous_token is not None:
+            await registration.send_code_again(db, sealer, wanted.tenant_id, wanted.previous_token, **by)
+        else:
+            identifier = Identifier(email=wanted.email, phone_number=wanted.phone_number)
+            await registration.send_reset(db, sealer, wanted.tenant_id, identifier, **by)

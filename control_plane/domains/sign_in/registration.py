@@ -74,32 +74,52 @@ async def register(
     return user_id, token
 
 
-async def send_again(  # noqa: PLR0913  to whom, what, by which token, when
+async def send_code_again(  # noqa: PLR0913  to whom, by which tokens, when
+    db: Connection,
+    sealer: SealerSource,
+    tenant_id: uuid.UUID,
+    previous_token: str,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    """Send a new code to whom a token's code went, used up or not, if it came within RESENT_WITHIN.
+
+    By the token, not by the address: whoever has registered it with another password must not get it
+    verified by its owner. Nothing is sent for an address that is verified already, or too soon.
+    """
+    found = await verification.find_recent(db, tenant_id, previous_token, now)
+    user = None if found is None else await users.fetch_user(db, tenant_id, found.user_id)
+    if found is None or user is None or not user.is_active or user.is_banned(now):
+        return
+    is_email = found.purpose is Purpose.EMAIL
+    present, verified_at = (
+        (user.email, user.email_verified_at) if is_email else (user.phone_number, user.phone_verified_at)
+    )
+    if present != found.destination or verified_at is not None:
+        return
+    await users.lock_user(db, tenant_id, user.id)
+    if await verification.may_send(db, (tenant_id, user.id), found.purpose, now):
+        await _send(db, sealer, user, found.purpose, token=token, now=now)
+
+
+async def send_reset(  # noqa: PLR0913  to whom, by which token, when
     db: Connection,
     sealer: SealerSource,
     tenant_id: uuid.UUID,
     identifier: Identifier,
-    token: str,
     *,
-    is_reset: bool,
+    token: str,
     now: datetime,
 ) -> None:
-    """Send a new code, or the token of a reset, to whoever has this address; nothing to nobody.
-
-    Nothing is sent either for an address that is verified already, or too soon after the last one.
-    """
+    """Send the token of a reset to whoever has this address; nothing to nobody, or too soon."""
     user = await find_user(db, tenant_id, identifier)
     if user is None or not user.is_active or user.is_banned(now):
         return
-    purpose = Purpose.EMAIL if identifier.email else Purpose.PHONE
-    verified_at = user.email_verified_at if identifier.email else user.phone_verified_at
-    if is_reset:
-        purpose = Purpose.PASSWORD_RESET
-    elif verified_at is not None:
-        return
-    if await verification.may_send(db, (tenant_id, user.id), purpose, now):
+    await users.lock_user(db, tenant_id, user.id)
+    if await verification.may_send(db, (tenant_id, user.id), Purpose.PASSWORD_RESET, now):
         by_sms = identifier.email is None
-        await _send(db, sealer, user, purpose, token=token, now=now, by_sms=by_sms)
+        await _send(db, sealer, user, Purpose.PASSWORD_RESET, token=token, now=now, by_sms=by_sms)
 
 
 async def verify(db: Connection, token: str, purpose: Purpose, code: str, now: datetime) -> None:

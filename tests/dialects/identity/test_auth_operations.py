@@ -430,8 +430,7 @@ class TestVerify:
         old = (await door.register()).json()["verification_token"]
         old_code = (await door.last_message()).data["code"]
         clock.advance(seconds=31)
-        who = {"tenant_slug": door.slug, "email": "ann@acme.com"}
-        answer = await door.post("/verify/resend", who)
+        answer = await door.post("/verify/resend", {"token": old})
         assert answer.status_code == 202
         await run_jobs(app, pool, clock)
         code = (await door.last_message()).data["code"]
@@ -442,23 +441,52 @@ class TestVerify:
     async def test_nobody_is_sent_more_than_five_an_hour(
         self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
     ) -> None:
-        await door.register()
-        who = {"tenant_slug": door.slug, "email": "ann@acme.com"}
+        token = (await door.register()).json()["verification_token"]
         for _ in range(8):
             clock.advance(seconds=31)
-            assert (await door.post("/verify/resend", who)).status_code == 202
+            answer = await door.post("/verify/resend", {"token": token})
+            assert answer.status_code == 202
             await run_jobs(app, pool, clock)
         assert len(await read_outbox(app, pool)) == 5
 
-    async def test_nobody_and_somebody_get_the_same_answer(
+    async def test_a_token_that_means_nothing_gets_the_same_answer(
         self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
     ) -> None:
-        for slug in (door.slug, "nobody"):
-            answer = await door.post("/verify/resend", {"tenant_slug": slug, "email": "nobody@acme.com"})
-            assert answer.status_code == 202
-            assert answer.json()["verification_token"].startswith("syv_")
+        await door.register_and_verify()
+        sent = len(await read_outbox(app, pool))
+        # Ann has an account, so what this registration answers is a token of nothing.
+        token = (await door.register(password=NEW_PASSWORD)).json()["verification_token"]
+        answer = await door.post("/verify/resend", {"token": token})
+        assert answer.status_code == 202
+        assert answer.json()["verification_token"].startswith("syv_")
         await run_jobs(app, pool, clock)
-        assert await read_outbox(app, pool) == []
+        assert [one.template for one in (await read_outbox(app, pool))[sent:]] == ["already_registered"]
+
+    async def test_an_address_that_a_stranger_registered_is_not_verified_for_them(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        await door.register(password="a stranger's password")
+        mine = (await door.register()).json()["verification_token"]
+        clock.advance(seconds=31)
+        await door.post("/verify/resend", {"token": mine})
+        await run_jobs(app, pool, clock)
+        assert [one.template for one in await read_outbox(app, pool)] == [
+            "verify_email",
+            "already_registered",
+        ]
+
+    async def test_after_a_day_a_token_is_too_old(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        token = (await door.register()).json()["verification_token"]
+        clock.advance(hours=24)
+        assert (await door.post("/verify/resend", {"token": token})).status_code == 202
+        await run_jobs(app, pool, clock)
+        assert len(await read_outbox(app, pool)) == 1
+
+    @pytest.mark.parametrize("token", ["x", "syr_" + "A" * 64])
+    async def test_what_is_no_token_at_all_is_refused(self, door: Door, token: str) -> None:
+        assert (await door.post("/verify/resend", {"token": token})).status_code == 422
 
 
 class TestReset:
