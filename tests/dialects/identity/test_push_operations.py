@@ -136,6 +136,7 @@ class TestSubscribe:
             encode(Browser().public + b"\0"),
             encode(b"\x04" + b"\0" * 64),
         ],
+        ids=["empty", "no-base64", "off-the-curve", "compressed", "short", "long", "zero"],
     )
     async def test_a_key_that_is_no_point_is_refused(self, member: Member, key: str) -> None:
         body = Browser().subscription(ENDPOINT)
