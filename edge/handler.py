@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 RESERVED: Final = "/_/"
 """Paths below it are the edge's own: no slug has a slash in it."""
+WELL_KNOWN: Final = "/.well-known/"
+"""Where a custom domain shows that it is its tenant's, as it did before it led here."""
 USER_AGENT_LENGTH: Final = 1024
 REFERRER_LENGTH: Final = 2048
 QUERY_LENGTH: Final = 4096
@@ -136,6 +138,8 @@ class Handler:
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
+        if path.startswith(WELL_KNOWN) and path == site.record.proof_path:
+            return EdgeResponse(200, [_NO_STORE, _TEXT], site.record.proof.encode())
         if link is not None and link.record.domain == site.domain:
             self._count[_GONE] += 1
             return GONE_LINK

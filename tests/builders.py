@@ -89,7 +89,7 @@ async def set_domain(db: Connection, tenant_id: UUID, domain: str, status: str =
         await db.execute(
             "INSERT INTO custom_domains"
             " (tenant_id, id, domain, method, challenge, status, created_at, expires_at, verified_at)"
-            " VALUES ($1, $2, $3, 'DNS_TXT', 'token', $4, $5, $5, $5)"
+            " VALUES ($1, $2, $3, 'DNS_TXT', 'token of ' || $3, $4, $5, $5, $5)"
             " ON CONFLICT (tenant_id, domain) DO UPDATE SET status = EXCLUDED.status",
             tenant_id,
             new_id(),

@@ -30,6 +30,7 @@ from control_plane.core.lua_scripts import load_lua
 from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import load_queries, open_pool
+from control_plane.domains.custom_domains import challenges
 from control_plane.pipeline.link_records import FIRST_KEY, fetch_records, list_keys_after
 from edge.contract import redis_keys
 from edge.contract.domain_record import NOBODY, DomainRecord, encode_domain
@@ -303,8 +304,11 @@ async def _write_domains(redis: RedisShards, records: Sequence[DomainRecord]) ->
 
 
 def _read_domain(row: Mapping[str, Any]) -> DomainRecord:
-    tenant_id = row["tenant_id"]
-    return DomainRecord(row["domain"], row["version"], tenant_id.bytes if tenant_id else NOBODY)
+    tenant_id, token = row["tenant_id"], row["challenge"]
+    if tenant_id is None or token is None:
+        return DomainRecord(row["domain"], row["version"], NOBODY)
+    proof_path, proof = challenges.file_path(token), challenges.proof_of(token)
+    return DomainRecord(row["domain"], row["version"], tenant_id.bytes, proof_path, proof)
 
 
 async def _announce(redis: RedisShards, versions: dict[str, int]) -> None:

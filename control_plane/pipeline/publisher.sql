@@ -81,17 +81,24 @@ SELECT pg_advisory_unlock(:lock);
 
 -- name: settle_domains(domains)
 -- Write down whose domains these are now; those that nobody ever proved are passed over.
-INSERT INTO edge_domains (domain, tenant_id, version)
-SELECT wanted.domain, owner.tenant_id, nextval('edge_domain_versions')
-FROM unnest(CAST(:domains AS text[])) AS wanted (domain)
-LEFT JOIN custom_domains AS owner ON owner.domain = wanted.domain AND owner.status = 'verified'
-WHERE owner.tenant_id IS NOT NULL
-   OR EXISTS (SELECT FROM edge_domains AS known WHERE known.domain = wanted.domain)
-   OR EXISTS (SELECT FROM custom_domains AS lapsed
-              WHERE lapsed.domain = wanted.domain AND lapsed.status = 'lapsed')
-   OR EXISTS (SELECT FROM links WHERE links.domain = wanted.domain)
-ON CONFLICT (domain) DO UPDATE SET tenant_id = EXCLUDED.tenant_id, version = EXCLUDED.version
-RETURNING domain, tenant_id, version;
+WITH settled AS (
+    INSERT INTO edge_domains (domain, tenant_id, version)
+    SELECT wanted.domain, owner.tenant_id, nextval('edge_domain_versions')
+    FROM unnest(CAST(:domains AS text[])) AS wanted (domain)
+    LEFT JOIN custom_domains AS owner ON owner.domain = wanted.domain AND owner.status = 'verified'
+    WHERE owner.tenant_id IS NOT NULL
+       OR EXISTS (SELECT FROM edge_domains AS known WHERE known.domain = wanted.domain)
+       OR EXISTS (SELECT FROM custom_domains AS lapsed
+                  WHERE lapsed.domain = wanted.domain AND lapsed.status = 'lapsed')
+       OR EXISTS (SELECT FROM links WHERE links.domain = wanted.domain)
+    ON CONFLICT (domain) DO UPDATE SET tenant_id = EXCLUDED.tenant_id, version = EXCLUDED.version
+    RETURNING domain, tenant_id, version
+)
+SELECT s.domain, s.tenant_id, s.version, owner.challenge
+FROM settled AS s
+LEFT JOIN custom_domains AS owner ON owner.domain = s.domain AND owner.status = 'verified';
 
 -- name: list_domains()
-SELECT domain, tenant_id, version FROM edge_domains;
+SELECT known.domain, known.tenant_id, known.version, owner.challenge
+FROM edge_domains AS known
+LEFT JOIN custom_domains AS owner ON owner.domain = known.domain AND owner.tenant_id = known.tenant_id;

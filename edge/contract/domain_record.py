@@ -21,11 +21,15 @@ class DomainRecord(msgspec.Struct, array_like=True, frozen=True):
 
     `domain`: lower-case A-labels. `version`: grows with every change; a lower one never replaces a
     higher one. `tenant_id`: whose links it leads to, UUID, 16 bytes; NOBODY: all of them are gone.
+    `proof_path`, `proof`: the file that shows the domain to be its tenant's, which is looked for every
+    day; empty: none.
     """
 
     domain: str
     version: int
     tenant_id: bytes
+    proof_path: str = ""
+    proof: str = ""
 
 
 class BadDomainError(ValueError):

@@ -92,9 +92,10 @@ LINK_BYTES = bytes.fromhex(
     "00c001c3"
     "af676f2e61636d652e6578616d706c65"
 )
-DOMAIN = DomainRecord("go.acme.example", 7, bytes(range(16)))
+DOMAIN = DomainRecord("go.acme.example", 7, bytes(range(16)), "/p", "v")
 DOMAIN_BYTES = bytes.fromhex(
-    "3030303030303030303030303030303793af676f2e61636d652e6578616d706c6507c410000102030405060708090a0b0c0d0e0f"
+    "3030303030303030303030303030303795af676f2e61636d652e6578616d706c6507c410000102030405060708090a0b0c0d0e0f"
+    "a22f70a176"
 )
 BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
 
@@ -186,7 +187,11 @@ class TestDomainRecord:
         assert decode_domain(DOMAIN_BYTES) == DOMAIN
 
     def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
-        assert decode_domain(DOMAIN_BYTES[:16] + b"\x94" + DOMAIN_BYTES[17:] + b"\xc3") == DOMAIN
+        assert decode_domain(DOMAIN_BYTES[:16] + b"\x96" + DOMAIN_BYTES[17:] + b"\xc3") == DOMAIN
+
+    def test_bytes_of_the_version_before_decode(self) -> None:
+        older = DOMAIN_BYTES[:16] + b"\x93" + DOMAIN_BYTES[17:-5]
+        assert decode_domain(older) == DomainRecord("go.acme.example", 7, bytes(range(16)))
 
     @given(st.binary(max_size=100))
     def test_garbage_is_refused(self, value: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from control_plane.domains.custom_domains import challenges
 from edge.contract.domain_record import NOBODY, decode_domain
 from edge.snapshot import decode_block, read_snapshot
 from tests.builders import LinkRow, VariantRow, insert_link, insert_user, remove_domain, set_domain
@@ -99,6 +100,19 @@ class TestSites:
         assert sites.where("127.0.0.1") == "https://own.example/"
         assert sites.where("nobody.example") == "https://own.example/"
         assert sites.where(OWN, f"{ACME}/shoes") == 404
+
+    async def test_a_domain_shows_its_proof_where_it_leads_to_an_edge(self, sites: Sites) -> None:
+        await sites.becomes(ACME, "https://acme.example/")
+        token = await sites.pool.fetchval("SELECT challenge FROM custom_domains WHERE domain = $1", ACME)
+        path = challenges.file_path(token)
+        status, _headers, body = sites.edge.get(path, headers={"Host": ACME})
+        assert (status, body) == (200, challenges.proof_of(token).encode())
+        for host in (GLOBEX, OWN):
+            assert sites.edge.get(path, headers={"Host": host})[0] == 404
+        assert sites.edge.get(f"{path}x", headers={"Host": ACME})[0] == 404
+        await sites.change(sites.acme, ACME, "lapsed")
+        await sites.becomes(ACME, 410)
+        assert sites.edge.get(path, headers={"Host": ACME})[0] == 404
 
     async def test_a_domain_lapses_and_returns_within_a_second(self, sites: Sites) -> None:
         await sites.becomes(ACME, "https://acme.example/")
