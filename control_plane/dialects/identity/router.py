@@ -8,8 +8,24 @@ from litestar import Router
 from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
-from control_plane.dialects.bearer import provide_actor, provide_device, require_session
-from control_plane.dialects.identity import audit, auth, branding, mfa, profile, sessions, tenants, users
+from control_plane.dialects.bearer import (
+    provide_actor,
+    provide_device,
+    require_session,
+    require_session_or_service,
+)
+from control_plane.dialects.identity import (
+    api_keys,
+    audit,
+    auth,
+    branding,
+    mfa,
+    profile,
+    service_tokens,
+    sessions,
+    tenants,
+    users,
+)
 from control_plane.dialects.identity.errors import answer_domain_error
 from control_plane.dialects.identity.paths import provide_tenant_id
 from control_plane.dialects.services import provide_services
@@ -61,12 +77,18 @@ def build_router() -> Router:
             users.unban_user,
             tenants.list_tenants,
             tenants.create_tenant,
-            tenants.resolve_tenant,
             tenants.get_tenant,
             tenants.update_tenant,
             tenants.list_usage,
             branding.get_branding,
             branding.replace_branding,
+            api_keys.create_key,
+            api_keys.list_keys,
+            api_keys.get_key,
+            api_keys.revoke_key,
+            service_tokens.create_token,
+            service_tokens.list_tokens,
+            service_tokens.revoke_token,
         ],
         guards=[require_session],
         dependencies={
@@ -75,9 +97,15 @@ def build_router() -> Router:
             "user_key": Provide(users.provide_user_key),
         },
     )
+    for_services_too = Router(
+        "/",
+        route_handlers=[tenants.resolve_tenant, api_keys.validate_key],
+        guards=[require_session_or_service],
+        dependencies={"actor": Provide(provide_actor)},
+    )
     return Router(
         PREFIX,
-        route_handlers=[anonymous, with_session],
+        route_handlers=[anonymous, with_session, for_services_too],
         dependencies={"services": Provide(provide_services), "device": Provide(provide_device)},
         exception_handlers={DomainError: answer_domain_error},
         include_in_schema=False,
