@@ -47,15 +47,20 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(victim: Caller, member: Member) -> dict[str, str]:
+async def samples(victim: Caller, member: Member, superadmin: Member) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     link = await create(victim)
     key = (await victim.manage.post("/keys?name=Mine")).json()
+    keys = f"/v1/tenants/{member.tenant_id}/api-keys"
+    own_key = (await member.api.post(keys, json={"name": "Mine", "scopes": []})).json()
+    token = (await superadmin.api.post("/v1/service-tokens", json={"name": "Mine"})).json()
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
         "/v1/auth/sessions/{session_id}": str(member.session_id),
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
+        "/v1/tenants/{tenant_id}/api-keys/{api_key_id}": own_key["id"],
+        "/v1/service-tokens/{api_key_id}": token["id"],
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Request
 
 from control_plane.core.actor import Actor, ActorKind
+from control_plane.core.errors import RateLimited
 from control_plane.core.tokens import InvalidToken, verify_token
 from control_plane.dialects.bearer import client_address, count_key_use, read_bearer, read_client_address
 from control_plane.dialects.envelope import request_id_of
@@ -57,9 +58,13 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], handle
     assert account is not None
     accounts.require_api_access(account)
     api_keys.require_scope(key, handler.opt["scope"])
-    await count_key_use(services, key, now)
-    limit = account.plan.api_requests_per_hour
-    allowed, status = await services.limiter.count_request(account.user_id.hex, limit, now)
+    subject, limit = account.user_id.hex, account.plan.api_requests_per_hour
+    try:
+        await count_key_use(services, key, now)
+    except RateLimited:
+        state["response_headers"] = limit_headers(await services.limiter.read_status(subject, limit, now))
+        raise
+    allowed, status = await services.limiter.count_request(subject, limit, now)
     state["response_headers"] = limit_headers(status)
     if not allowed:
         raise refuse(status, now)

@@ -24,29 +24,12 @@ if TYPE_CHECKING:
     from tests.dialects.members import Member
 
 CONTRACT_SCOPES = [
-    "renders:create",
-    "renders:read",
-    "renders:cancel",
-    "projects:read",
-    "projects:write",
-    "templates:read",
-    "exports:read",
-    "exports:download",
-    "users:read",
-    "users:write",
-    "webhooks:manage",
+    *("renders:create", "renders:read", "renders:cancel", "projects:read", "projects:write"),
+    *("templates:read", "exports:read", "exports:download", "users:read", "users:write", "webhooks:manage"),
 ]
 MORE_SCOPES = [
-    "links:read",
-    "links:write",
-    "visits:read",
-    "clicks:read",
-    "conversions:read",
-    "sales:read",
-    "sales:write",
-    "blog:read",
-    "blog:write",
-    "blog:approve",
+    *("links:read", "links:write", "visits:read", "clicks:read", "conversions:read"),
+    *("sales:read", "sales:write", "blog:read", "blog:write", "blog:approve"),
 ]
 
 
@@ -79,6 +62,17 @@ async def gateway(app: Any, superadmin: Member) -> httpx.AsyncClient:
     return bearer(app, (await make_service_token(superadmin))["secret_key"])
 
 
+@pytest.fixture
+async def lesser(
+    app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClock, member: Member
+) -> list[Member]:
+    """Users of the member's tenant who are no admins of it."""
+    return [
+        await make_member(app, pool, settings, clock(), tenant_id=member.tenant_id, role=role)
+        for role in (Role.MANAGER, Role.ANALYST, Role.VIEWER)
+    ]
+
+
 async def validate(client: httpx.AsyncClient, secret: str, **changes: Any) -> dict[str, Any]:
     body = {"key_prefix": secret[:16], "key_hash": hashlib.sha256(secret.encode()).hexdigest()}
     answer = await client.post("/v1/api-keys/validate", json=body | changes)
@@ -109,24 +103,15 @@ class TestWhoMayManageKeys:
             own = await stranger.api.request(method, keys_of(stranger) + path.format(id=key["id"]))
             assert (own.status_code, own.json()["code"]) == (404, "api_key_not_found")
 
-    @pytest.mark.parametrize("role", [Role.MANAGER, Role.ANALYST, Role.VIEWER])
     @pytest.mark.parametrize(("method", "path"), ROUTES)
-    async def test_only_admins_may(  # noqa: PLR0913  fixtures
-        self,
-        app: Any,
-        pool: asyncpg.Pool,
-        settings: Settings,
-        clock: SetClock,
-        member: Member,
-        role: Role,
-        method: str,
-        path: str,
+    async def test_only_admins_may(
+        self, member: Member, lesser: list[Member], method: str, path: str
     ) -> None:
         key = await make_key(member)
-        lesser = await make_member(app, pool, settings, clock(), tenant_id=member.tenant_id, role=role)
         body = {"name": "x", "scopes": []} if method == "POST" else None
-        answer = await lesser.api.request(method, keys_of(member) + path.format(id=key["id"]), json=body)
-        assert (answer.status_code, answer.json()["code"]) == (403, "role_required")
+        for user in lesser:
+            answer = await user.api.request(method, keys_of(member) + path.format(id=key["id"]), json=body)
+            assert (answer.status_code, answer.json()["code"]) == (403, "role_required")
 
     async def test_a_superadmin_may_for_any_tenant(
         self, superadmin: Member, member: Member, gateway: httpx.AsyncClient
@@ -184,13 +169,11 @@ class TestCreate:
     async def test_the_key_is_shown_once_and_stored_hashed(self, member: Member, pool: asyncpg.Pool) -> None:
         key = await make_key(member)
         row = await pool.fetchrow("SELECT * FROM api_keys WHERE id = $1", uuid.UUID(key["id"]))
+        assert row is not None
         assert row["key_hash"] == hashlib.sha256(key["secret_key"].encode()).digest()
         assert key["secret_key"] not in str(dict(row))
-        for path in (
-            keys_of(member),
-            f"{keys_of(member)}/{key['id']}",
-            f"/v1/tenants/{member.tenant_id}/audit",
-        ):
+        audit = f"/v1/tenants/{member.tenant_id}/audit"
+        for path in (keys_of(member), f"{keys_of(member)}/{key['id']}", audit):
             answer = await member.api.get(path)
             assert answer.status_code == 200
             assert key["secret_key"] not in answer.text
@@ -432,7 +415,7 @@ class TestServiceTokens:
     async def test_only_superadmins_may(
         self, anonymous: httpx.AsyncClient, member: Member, gateway: httpx.AsyncClient, method: str, path: str
     ) -> None:
-        body = {"json": {"name": "x"}} if method == "POST" else {}
+        body: dict[str, Any] = {"json": {"name": "x"}} if method == "POST" else {}
         assert (await anonymous.request(method, f"/v1/service-tokens{path}", **body)).status_code == 401
         assert (await gateway.request(method, f"/v1/service-tokens{path}", **body)).status_code == 401
         assert (await member.api.request(method, f"/v1/service-tokens{path}", **body)).status_code == 403
@@ -478,7 +461,7 @@ class TestServiceTokens:
         answer = await bearer(app, elsewhere["secret_key"]).get("/v1/tenants/by-slug/acme")
         assert (answer.status_code, answer.json()["code"]) == (403, "ip_not_allowed")
         slow = bearer(app, (await make_service_token(superadmin, rate_limit_rpm=1))["secret_key"])
-        assert (await slow.get("/v1/tenants/by-slug/acme")).status_code == 404
+        assert (await slow.get("/v1/tenants/by-slug/acme")).status_code == 200
         answer = await slow.get("/v1/tenants/by-slug/acme")
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
 
