@@ -28,6 +28,7 @@ from control_plane.dialects.links.documentation import build_components
 from control_plane.dialects.reference_page import ReferencePage
 from control_plane.dialects.schemas import StructSchemas
 from control_plane.dialects.services import Services
+from control_plane.domains.federation.oidc_client import OidcClient
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.logs import configure_logs
 from control_plane.settings import read_settings
@@ -71,15 +72,20 @@ async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> Asy
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
     previous = read_master_key(settings.previous_master_key) if settings.previous_master_key else None
-    sealer = SealerSource(pool, read_master_key(settings.master_key), clock, previous)
-    app.state.services = services = Services(settings, pool, RequestLimiter(redis), clock, sealer)
+    # Keys are asked for within transactions: waiting for the pool there would be waiting for oneself.
+    keys = await open_pool(settings.database_url, size=1, role=API_ROLE)
+    sealer = SealerSource(keys, read_master_key(settings.master_key), clock, previous)
+    oidc = OidcClient()
+    app.state.services = services = Services(settings, pool, RequestLimiter(redis), clock, sealer, oidc)
     app.state.allowed_origins = AllowedOrigins(services)
     try:
         async with services.usage.running():
             yield
     finally:
         services.passwords.close()
+        await oidc.aclose()
         await redis.aclose()
+        await keys.close()
         await pool.close()
 
 

@@ -171,6 +171,29 @@ def resync(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     say(f"{links} links are in Redis.")
 
 
+@app.command()
+def admin(
+    *,
+    email: Annotated[str, typer.Option(help="Whom to appoint.")],
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Their tenant; made if it is not there.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Appoint a superadmin, and print their new password. The first one, or the way back in.
+
+    For example:
+
+        ./switchyard admin --tenant acme --email you@acme.com
+    """
+    import asyncio
+
+    from deploy.admin import appoint_admin
+
+    environment = find_environment(data_dir)
+    database_url = _require(environment, "SWITCHYARD_DATABASE_URL")
+    login = asyncio.run(appoint_admin(database_url, tenant_slug=tenant, email=email))
+    say(f"{login.email}, password {login.password}, tenant {login.tenant_slug}")
+
+
 @app.command(name="rotate-keys")
 def rotate_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Make a new key for the secrets in Postgres, and seal them all with it; serving goes on.

@@ -91,7 +91,7 @@ def publisher(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 def jobs(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Run a worker for background jobs, such as making partitions ahead of time."""
+    """Run a worker for background jobs: it delivers messages, and makes partitions ahead of time."""
     _run_role("jobs", data_dir)
 
 

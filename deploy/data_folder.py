@@ -7,6 +7,7 @@ demo.json     the demo account, its key and its link; readable to the owner only
 ready.json    how to reach the running stack; there only while all of it is up
 journal/      events that have not landed in Postgres yet
 logs/         one file per process
+mails/        the messages that the mail catcher took last
 servers/      files of the embedded Postgres
 run/          a file per process that says it is ready
 """
@@ -38,6 +39,8 @@ class State(msgspec.Struct, kw_only=True):
     servers: str = ""
     postgres_port: int | None = None
     valkey_port: int | None = None
+    smtp_port: int | None = None
+    mail_port: int | None = None
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -50,19 +53,33 @@ class Secrets(msgspec.Struct, frozen=True):
     master_key: str = ""
 
 
+class Login(msgspec.Struct, frozen=True):
+    """How a user signs in."""
+
+    user_id: uuid.UUID
+    tenant_slug: str
+    email: str
+    password: str
+
+
 class Demo(msgspec.Struct, frozen=True):
-    """demo.json: what the first run made. The key itself is kept, for the API shows it only once."""
+    """demo.json: what the first run made. The key itself is kept, for the API shows it only once.
+
+    `admin`: None in a file of an older version.
+    """
 
     user_id: uuid.UUID
     api_key: str
     link_id: uuid.UUID
     slug: str
+    admin: Login | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
     """ready.json. `demo_link`: URL. `token`: a JWT for key management. `processes`: name -> pid.
 
-    `up`: the pid of the supervisor, 0 in a file of an older version.
+    `up`: the pid of the supervisor, 0 in a file of an older version. `mail_url`: the page of the mail
+    catcher; `smtp_url`, `sms_url`: how messages reach it. Each is empty where messages go elsewhere.
     """
 
     api_url: str
@@ -74,6 +91,9 @@ class Ready(msgspec.Struct, frozen=True):
     redis_url: str
     processes: dict[str, int]
     up: int = 0
+    mail_url: str = ""
+    smtp_url: str = ""
+    sms_url: str = ""
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -87,6 +107,7 @@ class DataFolder:
         self.logs = path / "logs"
         self.journal = path / "journal"
         self.run = path / "run"
+        self.mails = path / "mails"
         self.was_killed = False
         """Whether the stack before this one was not stopped in order; known once open."""
         self._locks: list[int] = []
@@ -98,7 +119,7 @@ class DataFolder:
                 self.path.mkdir(parents=True)
                 # Root's database server is another user, who must be able to pass through.
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.logs, self.journal, self.run):
+            for folder in (self.logs, self.journal, self.run, self.mails):
                 folder.mkdir(exist_ok=True, mode=0o700)
             self._lock(self.path)
         except OSError as error:

@@ -6,18 +6,17 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from control_plane.core.tokens import issue_token
-from control_plane.domains.accounts.service import create_tenant_with_user
+from deploy.admin import appoint_admin
 from deploy.data_folder import Demo
 from deploy.http_probe import fetch
 from deploy.process import StartFailed
 
 TOKEN_TTL_S: Final = 30 * 86_400
-PLAN: Final = "scale"
-"""The largest plan: a first look must not end at a rate limit."""
+TENANT: Final = "demo"
+EMAIL: Final = "admin@example.com"
 
 _JSON: Final = {"Content-Type": "application/json"}
 _LINK: Final = {
@@ -42,20 +41,13 @@ async def is_alive(demo: Demo, api_url: str) -> bool:
 
 
 async def make_demo(*, database_url: str, api_url: str, jwt_secret: str, jwt_issuer: str) -> Demo:
-    """Make a tenant with a user, an API key and an A/B link. Raises StartFailed."""
-    db = await asyncpg.connect(database_url)
-    try:
-        async with db.transaction():
-            account = await create_tenant_with_user(
-                db, tenant_name="Demo", email="demo@example.com", plan_code=PLAN, now=datetime.now(UTC)
-            )
-    finally:
-        await db.close()
-    token = sign_token(account.user_id, secret=jwt_secret, issuer=jwt_issuer)
+    """Make a tenant with its admin, an API key and an A/B link. Raises StartFailed."""
+    login = await appoint_admin(database_url, tenant_slug=TENANT, email=EMAIL)
+    token = sign_token(login.user_id, secret=jwt_secret, issuer=jwt_issuer)
     api = f"{api_url}/api/v1/public"
     key = await _post(f"{api}/keys?name=Demo", {"Authorization": f"Bearer {token}"})
     link = await _post(f"{api}/links", {"X-API-Key": key["key"]} | _JSON, msgspec.json.encode(_LINK))
-    return Demo(account.user_id, key["key"], uuid.UUID(link["id"]), link["slug"])
+    return Demo(login.user_id, key["key"], uuid.UUID(link["id"]), link["slug"], login)
 
 
 async def _post(url: str, headers: dict[str, str], body: bytes = b"") -> dict[str, Any]:

@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import MIGRATIONS, read_migrations
 from control_plane.pipeline.publisher import is_redis_complete
+from deploy.doctor_queues import examine_messages, examine_outbox
 from deploy.http_probe import fetch
 from deploy.process_states import find_faults
 from deploy.servers import OLDEST_POSTGRES, OLDEST_REDIS, read_postgres, read_redis
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 LONG_LAG_MS: Final = 10_000
 """Clicks land within a second when all is well."""
-LONG_OUTBOX_S: Final = 5.0
 LONG_OFFSET_S: Final = 10.0
 LONG_ANSWER_MS: Final = 100
 """Redis answers in less than one; the edge gives it up after a thousand."""
@@ -179,7 +179,10 @@ async def _check_postgres(url: str) -> list[Check]:
             "postgres", new_enough, says if new_enough else f"{says}; {OLDEST_POSTGRES} is needed."
         )
         schema = await _check_schema(db)
-        return [version, schema, await _check_outbox(db)] if schema.ok else [version, schema]
+        if not schema.ok:
+            return [version, schema]
+        outbox, messages = await examine_outbox(db), await examine_messages(db)
+        return [version, schema, Check("outbox", *outbox), Check("messages", *messages)]
     finally:
         await db.close()
 
@@ -196,19 +199,6 @@ async def _check_schema(db: asyncpg.Connection[asyncpg.Record]) -> Check:
     if strange := [name for name in applied if name not in known]:
         return Check("schema", False, f"Of a newer version: {', '.join(strange)}. Run a newer Switchyard.")
     return Check("schema", True, known[-1])
-
-
-async def _check_outbox(db: asyncpg.Connection[asyncpg.Record]) -> Check:
-    row = await db.fetchrow(
-        "SELECT count(*) AS depth,"
-        " coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at)), 0)::float8 AS age_s"
-        " FROM link_outbox"
-    )
-    assert row is not None
-    says = f"{row['depth']} changed links wait to be published"
-    if row["age_s"] > LONG_OUTBOX_S:
-        return Check("outbox", False, f"{says}, the oldest for {row['age_s']:.0f} s. Does the publisher run?")
-    return Check("outbox", True, says)
 
 
 async def _check_redis(url: str) -> list[Check]:

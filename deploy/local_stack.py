@@ -16,13 +16,14 @@ import msgspec
 from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import MigrationError, migrate
 from deploy import demo
+from deploy.admin import appoint_admin
 from deploy.data_folder import DataFolder, Ready
 from deploy.edge_workers import EdgeService, bind_sockets, read_edge_settings
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey
 from deploy.http_probe import fetch
 from deploy.process import StartFailed, await_port_free, choose_port
 from deploy.servers import await_postgres, await_redis
-from deploy.services import HttpService, PipelineService, ServerService
+from deploy.services import HttpService, MailCatcherService, PipelineService, ServerService
 from deploy.supervisor import Supervisor
 from edge.contract.partitions import count_waiting
 from edge.contract.redis_shards import REDIS_FAULTS
@@ -110,6 +111,7 @@ class LocalStack:
         self._edge_url = _local_url(edge_host, self._edge_port)
         self._embedded: list[Service] = []
         self._edge_sockets: EdgeSockets | None = None
+        self._mail_catcher: MailCatcherService | None = None
         self._environment = self._prepare_environment()
         self._supervisor = Supervisor(folder.logs, say=say, changed=self._write_ready)
         self._ready: Ready | None = None
@@ -175,6 +177,12 @@ class LocalStack:
                 valkey = EmbeddedValkey(servers, self._secrets.valkey_password, port=state.valkey_port)
                 self._embedded.append(ServerService("valkey", valkey))
                 defaults["SWITCHYARD_REDIS_URL"], state.valkey_port = valkey.url, valkey.port
+        if not {"SWITCHYARD_SMTP_URL", "SWITCHYARD_SMS_URL"} <= given.keys():
+            state.smtp_port, state.mail_port = choose_port(state.smtp_port), choose_port(state.mail_port)
+            self._mail_catcher = catcher = MailCatcherService(
+                given, self._folder.path, smtp_port=state.smtp_port, http_port=state.mail_port
+            )
+            defaults |= {"SWITCHYARD_SMTP_URL": catcher.smtp_url, "SWITCHYARD_SMS_URL": catcher.sms_url}
         self._folder.write_state(state)
         return defaults | given | ours
 
@@ -207,7 +215,8 @@ class LocalStack:
         ]
         probe = f"{self._api_url}/api/v1/public/health"
         api = HttpService("api", "api", environment, home, port=self._api_port, probe_url=probe)
-        return [*pipeline, api, *self._describe_edges()]
+        catcher = [self._mail_catcher] if self._mail_catcher is not None else []
+        return [*catcher, *pipeline, api, *self._describe_edges()]
 
     def _describe_edges(self) -> list[Service]:
         environment, home = self._environment, self._folder.path
@@ -237,6 +246,12 @@ class LocalStack:
                 jwt_issuer=self._jwt_issuer,
             )
             self._folder.write_demo(known)
+        if known.admin is None:
+            admin = await appoint_admin(
+                self._environment["SWITCHYARD_DATABASE_URL"], tenant_slug=demo.TENANT, email=demo.EMAIL
+            )
+            known = msgspec.structs.replace(known, admin=admin)
+            self._folder.write_demo(known)
         return known
 
     async def _await_published(self, demo_account: Demo) -> None:
@@ -264,7 +279,19 @@ class LocalStack:
             redis_url=self._environment["SWITCHYARD_REDIS_URL"],
             processes={},
             up=os.getpid(),
+            **self._describe_mail(),
         )
+
+    def _describe_mail(self) -> dict[str, str]:
+        catcher = self._mail_catcher
+        if catcher is None:
+            return {}
+        used = {url for url in (catcher.smtp_url, catcher.sms_url) if url in self._environment.values()}
+        return {
+            "mail_url": catcher.url,
+            "smtp_url": catcher.smtp_url if catcher.smtp_url in used else "",
+            "sms_url": catcher.sms_url if catcher.sms_url in used else "",
+        }
 
     def _write_ready(self) -> None:
         """Bring ready.json up to date, if all is up."""
@@ -272,12 +299,17 @@ class LocalStack:
             self._folder.write_ready(msgspec.structs.replace(self._ready, processes=self._supervisor.pids))
 
     def _introduce(self, demo_account: Demo, took_s: float) -> None:
+        assert demo_account.admin is not None
+        admin = demo_account.admin
+        mail = f"  Mail       {self._mail_catcher.url}\n" if self._mail_catcher is not None else ""
         self._say(
             f"\nSwitchyard is up after {took_s:.1f} s.\n"
             f"  API        {self._api_url}\n"
             f"  Edge       {self._edge_url}\n"
             f"  API key    {demo_account.api_key}\n"
             f"  Demo link  {self._edge_url}/{demo_account.slug}\n"
+            f"  Admin      {admin.email}, password {admin.password}, tenant {admin.tenant_slug}\n"
+            f"{mail}"
             f"  Data       {self._folder.path}\n"
             "Follow the demo link, then see its clicks:\n"
             f"  curl -i {self._edge_url}/{demo_account.slug}\n"
@@ -298,7 +330,7 @@ class LocalStack:
         await self._supervisor.stop("publisher", hurry=hurry)
         if "flusher" in pids and edges:
             await self._drain_stream(hurry)
-        for name in ("flusher", "jobs", "valkey", "postgres"):
+        for name in ("flusher", "jobs", "mail-catcher", "valkey", "postgres"):
             await self._supervisor.stop(name, hurry=hurry)
         await self._supervisor.close()
         self._say("Stopped.")

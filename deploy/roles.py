@@ -75,12 +75,25 @@ def run_jobs() -> None:
     _run_until_signal(run)
 
 
+def run_mail_catcher() -> None:
+    """Catch mail and text messages, for `up`."""
+    from deploy.mail_catcher import run
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        on_stop_signals(stop.set, within_s=STOP_S)
+        await run(stop)
+
+    asyncio.run(main())
+
+
 ROLES: Final[dict[str, Callable[[], None]]] = {
     "edge": run_edge,
     "api": run_api,
     "flusher": run_flusher,
     "publisher": run_publisher,
     "jobs": run_jobs,
+    "mail-catcher": run_mail_catcher,
 }
 
 

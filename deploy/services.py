@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy import mail_catcher
 from deploy.http_probe import fetch
 from deploy.process import Command
 from deploy.roles import READY_FILE
@@ -97,6 +98,28 @@ class HttpService(RoleService):
     async def is_ready(self, pid: int) -> bool:
         """Tell whether this very process listens, and its port answers 200."""
         return listens(pid, self._port) and (await fetch(self._probe_url)).status == 200  # noqa: PLR2004
+
+
+class MailCatcherService(HttpService):
+    """The mail catcher; it knows its ports before it runs, so that others can be told of them."""
+
+    def __init__(self, environment: dict[str, str], folder: Path, *, smtp_port: int, http_port: int) -> None:
+        self.url = f"http://127.0.0.1:{http_port}"
+        self.smtp_url = f"smtp://127.0.0.1:{smtp_port}"
+        self.sms_url = f"catcher://127.0.0.1:{http_port}"
+        own = {
+            mail_catcher.SMTP_PORT: str(smtp_port),
+            mail_catcher.HTTP_PORT: str(http_port),
+            mail_catcher.FOLDER: str(folder / "mails"),
+        }
+        super().__init__(
+            "mail-catcher",
+            "mail-catcher",
+            environment | own,
+            folder,
+            port=http_port,
+            probe_url=f"{self.url}/messages.json",
+        )
 
 
 def listens(pid: int, port: int) -> bool:

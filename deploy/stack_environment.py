@@ -33,5 +33,7 @@ def find_environment(data_dir: Path) -> dict[str, str]:
             "SWITCHYARD_JWT_SECRET": secrets.jwt_secret,
             "SWITCHYARD_FINGERPRINT_SECRET": secrets.fingerprint_secret,
             "SWITCHYARD_MASTER_KEY": secrets.master_key,
+            "SWITCHYARD_SMTP_URL": ready.smtp_url,
+            "SWITCHYARD_SMS_URL": ready.sms_url,
         }
     return found | {name: value for name, value in os.environ.items() if value}

@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from edge.contract.events import Click, encode_event
 from edge.counters import Counter
+from edge.custom_domains import OWN_NAMES
 from edge.journal import JournalFullError
 from edge.link_feed import LinksUnavailableError
 from edge.request import EdgeRequest, EdgeResponse, is_prefetch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from uuid_utils import UUID
 
     from edge.contract.link_record import Variant
+    from edge.custom_domains import Site
     from edge.geo import CountryLookup
     from edge.journal import Journal
     from edge.link_cache import CachedLink, LinkCache
@@ -88,6 +90,7 @@ class Handler:
         draw: Callable[[], float],
     ) -> None:
         self._cache = cache
+        self._domains = cache.domains
         self._feed = feed
         self._journal = journal
         self._count = journal.counters.values
@@ -100,37 +103,75 @@ class Handler:
 
     def answer(self, request: EdgeRequest) -> EdgeResponse | None:
         """Answer a request for a link; None when it is for none, or the link must be loaded first."""
+        if self._domains.matter:
+            return self._answer_by_host(request)
         path = request.path
         link = self._cache.get(path[1:]) or self._cache.get(read_slug(path))
-        if link is not None and link.is_active and request.method in ("GET", "HEAD"):
+        if (
+            link is not None
+            and link.is_active
+            and not link.is_of_custom_domain  # whose key a path of the service's own names can spell
+            and request.method in ("GET", "HEAD")
+        ):
             return self._redirect(link, request)
+        return self._answer_without_link(OWN_NAMES, link, request)
+
+    def _answer_by_host(self, request: EdgeRequest) -> EdgeResponse | None:
+        path, site = request.path, self._find_site(request)
+        if site is None:
+            return None if path.startswith(RESERVED) else self._refuse_for_now()
+        prefix = site.prefix
+        link = self._cache.get(prefix + path[1:]) or self._cache.get(prefix + read_slug(path))
+        if link is not None and site.leads_to(link) and request.method in ("GET", "HEAD"):
+            return self._redirect(link, request)
+        return self._answer_without_link(site, link, request)
+
+    def _answer_without_link(
+        self, site: Site, link: CachedLink | None, request: EdgeRequest
+    ) -> EdgeResponse | None:
+        """Answer a request that no link in memory is for. `link`: the one that its path names, if any."""
+        path = request.path
         if path.startswith(RESERVED):
             return None
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
-        if link is not None:
+        if link is not None and link.record.domain == site.domain:
             self._count[_GONE] += 1
             return GONE_LINK
         slug = read_slug(path)
-        if _SLUG.fullmatch(slug) and not self._cache.is_unknown(slug, time.monotonic()):
+        if _SLUG.fullmatch(slug) and not self._cache.is_unknown(site.prefix + slug, time.monotonic()):
             return None
         self._count[_UNKNOWN] += 1
         return UNKNOWN_LINK
 
+    def _refuse_for_now(self) -> EdgeResponse:
+        self._count[_LINKS_UNAVAILABLE] += 1
+        return LINKS_UNAVAILABLE
+
+    def _find_site(self, request: EdgeRequest) -> Site | None:
+        """Tell by its host what a request is for; None while the custom domains are not known."""
+        if not self._domains.are_known:
+            return None
+        headers = request.headers
+        host = headers.get("x-forwarded-host") if self._trust.trusts(request.peer) else None
+        return self._domains.by_host[host or request.authority or headers.get("host") or ""]
+
     async def load_and_answer(self, request: EdgeRequest) -> EdgeResponse:
         """Answer a request whose link is not in memory."""
         self._count[_CACHE_MISSES] += 1
+        site = self._find_site(request)
+        if site is None:
+            return self._refuse_for_now()
         try:
-            link = await self._feed.load(read_slug(request.path))
+            link = await self._feed.load(site.prefix + read_slug(request.path))
         except LinksUnavailableError:
-            self._count[_LINKS_UNAVAILABLE] += 1
-            return LINKS_UNAVAILABLE
+            return self._refuse_for_now()
         if link is None:
             self._count[_UNKNOWN] += 1
             return UNKNOWN_LINK
         # Answered from the link in hand: the cache may have let it go again already.
-        if not link.is_active:
+        if not site.leads_to(link):
             self._count[_GONE] += 1
             return GONE_LINK
         return self._redirect(link, request)

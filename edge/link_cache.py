@@ -4,7 +4,9 @@ Every link is kept as the bytes of its record. Those that visitors ask for are c
 with what a redirect needs of them worked out once. So a million links fit, and popular ones, which
 get most clicks, cost one look-up in a table.
 
-Links and slugs that are known not to exist are apart, so that a flood of unknown slugs cannot push
+A link's key is its slug, behind its domain if that is a custom one (redis_keys.link_key).
+
+Links and keys that are known not to exist are apart, so that a flood of unknown keys cannot push
 out real links. Everything is bounded and evicts in constant time: of links and of compiled ones the
 oldest goes, unless it was used since it was last looked at (CLOCK, with a bound on the search).
 """
@@ -19,6 +21,7 @@ import structlog
 from uuid_utils import UUID
 
 from edge.contract.link_record import LinkRecord, LinkState, Stickiness
+from edge.custom_domains import CustomDomains
 from edge.destination import Destination
 
 if TYPE_CHECKING:
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-UNKNOWN_SLUGS: Final = 100_000
-"""How many unknown slugs are remembered: some 15 MB at most.
+UNKNOWN_KEYS: Final = 100_000
+"""How many unknown keys are remembered: some 15 MB for slugs, and with each a domain's
+name where there are custom ones.
 
-A worker looks up far fewer than 50,000 slugs a second, so that each is remembered for its two
+A worker looks up far fewer than 50,000 keys a second, so that each is remembered for its two
 seconds, whatever the flood."""
 COMPILED_LINKS: Final = 50_000
 """How many links are kept compiled, at some 2 KB each. Of 1,000,000 links whose popularity goes
@@ -61,6 +65,7 @@ class CachedLink:
         "cookie_name",
         "destinations",
         "is_active",
+        "is_of_custom_domain",
         "record",
         "used",
         "was_spared",
@@ -69,6 +74,7 @@ class CachedLink:
     def __init__(self, record: LinkRecord) -> None:
         self.record = record
         self.is_active = record.state is _ACTIVE
+        self.is_of_custom_domain = record.domain != ""
         # A geo link and a decided one need no memory of the visitor.
         chooses_by_weight = record.geo_default is None and record.winner is None
         stickiness = record.stickiness
@@ -105,8 +111,8 @@ def _link_macros(record: LinkRecord, variant: Variant) -> dict[str, str]:
     }
 
 
-class RecentSlugs:
-    """Slugs that are remembered for `ttl_s` seconds; `size` of them at most, then the oldest goes."""
+class RecentKeys:
+    """Keys that are remembered for `ttl_s` seconds; `size` of them at most, then the oldest goes."""
 
     def __init__(self, *, size: int, ttl_s: float) -> None:
         self._size = size
@@ -116,26 +122,26 @@ class RecentSlugs:
     def __len__(self) -> int:
         return len(self._expiry_s)
 
-    def holds(self, slug: str, now_s: float) -> bool:
-        """Tell whether the slug was added a moment ago. `now_s`: monotonic seconds."""
-        expires = self._expiry_s.get(slug)
+    def holds(self, key: str, now_s: float) -> bool:
+        """Tell whether the key was added a moment ago. `now_s`: monotonic seconds."""
+        expires = self._expiry_s.get(key)
         if expires is None:
             return False
         if expires > now_s:
             return True
-        del self._expiry_s[slug]
+        del self._expiry_s[key]
         return False
 
-    def add(self, slug: str, now_s: float) -> None:
-        """Remember a slug from now on. `now_s`: monotonic seconds."""
-        self._expiry_s[slug] = now_s + self._ttl_s
-        self._expiry_s.move_to_end(slug)
+    def add(self, key: str, now_s: float) -> None:
+        """Remember a key from now on. `now_s`: monotonic seconds."""
+        self._expiry_s[key] = now_s + self._ttl_s
+        self._expiry_s.move_to_end(key)
         if len(self._expiry_s) > self._size:
             self._expiry_s.popitem(last=False)
 
-    def discard(self, slug: str) -> None:
-        """Forget a slug, if it is remembered."""
-        self._expiry_s.pop(slug, None)
+    def discard(self, key: str) -> None:
+        """Forget a key, if it is remembered."""
+        self._expiry_s.pop(key, None)
 
     def clear(self) -> None:
         """Forget them all."""
@@ -150,7 +156,7 @@ class _Stored(msgspec.Struct, gc=False):
 
 
 class LinkCache:
-    """`size`: links kept. `unknown_ttl_s`: how long a slug is believed not to exist."""
+    """`size`: links kept. `unknown_ttl_s`: how long a key is believed not to exist."""
 
     def __init__(self, *, size: int, unknown_ttl_s: float, compiled: int = COMPILED_LINKS) -> None:
         self._size = size
@@ -160,89 +166,90 @@ class LinkCache:
         # oldest key is not O(1) once others were deleted. May name links that are gone.
         self._ring: deque[str] = deque()
         self._compiled: OrderedDict[str, CachedLink] = OrderedDict()
-        # Slugs of links that wait for a second visitor: while there is no room, one alone compiles nothing.
+        # Keys of links that wait for a second visitor: while there is no room, one alone compiles nothing.
         self._asked_once: set[str] = set()
-        self._unknown = RecentSlugs(size=UNKNOWN_SLUGS, ttl_s=unknown_ttl_s)
+        self._unknown = RecentKeys(size=UNKNOWN_KEYS, ttl_s=unknown_ttl_s)
         self.revision = 0
-        """Grows with every change of what is kept."""
+        """Grows with every change of the links that are kept."""
+        self.domains = CustomDomains()
+        """What tells whose links a host leads to; `clear` leaves it as it is."""
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def __contains__(self, slug: str) -> bool:
-        return slug in self._stored
+    def __contains__(self, key: str) -> bool:
+        return key in self._stored
 
     @property
     def is_full(self) -> bool:
         """Whether another link pushes one out."""
         return len(self._stored) >= self._size
 
-    def get(self, slug: str) -> CachedLink | None:
+    def get(self, key: str) -> CachedLink | None:
         """Give the link when it is in memory."""
-        link = self._compiled.get(slug)
+        link = self._compiled.get(key)
         if link is not None:
             link.used = True
             return link
-        stored = self._stored.get(slug)
+        stored = self._stored.get(key)
         if stored is None:
             return None
         stored.used = True
-        return self._compile(slug, stored)
+        return self._compile(key, stored)
 
-    def is_unknown(self, slug: str, now_s: float) -> bool:
-        """Tell whether the slug was found not to exist a moment ago. `now_s`: monotonic seconds."""
-        return self._unknown.holds(slug, now_s)
+    def is_unknown(self, key: str, now_s: float) -> bool:
+        """Tell whether the key was found not to exist a moment ago. `now_s`: monotonic seconds."""
+        return self._unknown.holds(key, now_s)
 
     def put(self, record: LinkRecord) -> CachedLink:
         """Keep a link that a visitor asks for, unless a newer version is here. Give what is kept."""
-        newest = self.store(record)
-        link = self._compiled.get(record.slug)
-        return link or self._keep_compiled(record.slug, CachedLink(newest))
+        newest, key = self.store(record), record.key
+        return self._compiled.get(key) or self._keep_compiled(key, CachedLink(newest))
 
     def store(self, record: LinkRecord) -> LinkRecord:
         """Keep a link without compiling it, unless a newer version is here. Give what is kept."""
-        slug = record.slug
-        self._unknown.discard(slug)
-        present = self._stored.get(slug)
+        key = record.key
+        self._unknown.discard(key)
+        present = self._stored.get(key)
         if present is None:
             if self.is_full:
                 self._evict()
-            self._append(slug, _Stored(_encode(record)))
+            self._append(key, _Stored(_encode(record)))
             return record
-        known = self._read(slug, present)
+        known = self._read(key, present)
         if known is not None and known.version > record.version:
             return known
         present.value = _encode(record)
         self.revision += 1
-        if slug in self._compiled:
-            self._compiled[slug] = CachedLink(record)
+        if key in self._compiled:
+            self._compiled[key] = CachedLink(record)
         return record
 
     def restore(self, values: dict[str, bytes]) -> None:
         """Keep links as `read_values` gave them, of which those that are here already are newer."""
-        for slug, value in values.items():
-            if not self.is_full and slug not in self._stored:
-                self._append(slug, _Stored(value))
+        for key, value in values.items():
+            if not self.is_full and key not in self._stored:
+                self._append(key, _Stored(value))
 
-    def list_slugs(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         """Name every link that is kept."""
         return list(self._stored)
 
-    def read_values(self, slugs: Iterable[str]) -> dict[str, bytes]:
+    def read_values(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Give the records, in MessagePack, of those links that are still kept."""
-        return {slug: self._stored[slug].value for slug in slugs if slug in self._stored}
+        return {key: self._stored[key].value for key in keys if key in self._stored}
 
-    def put_unknown(self, slug: str, now_s: float) -> None:
-        """Remember that a slug does not exist. `now_s`: monotonic seconds."""
-        self._remove(slug)
-        self._unknown.add(slug, now_s)
+    def put_unknown(self, key: str, now_s: float) -> None:
+        """Remember that a key does not exist. `now_s`: monotonic seconds."""
+        self._remove(key)
+        self._unknown.add(key, now_s)
 
-    def forget_unknown(self, slug: str) -> None:
-        """Drop the belief that a slug does not exist."""
-        self._unknown.discard(slug)
+    def forget_unknown(self, key: str) -> None:
+        """Drop the belief that a key does not exist."""
+        self._unknown.discard(key)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget every link."""
         self._stored.clear()
         self._ring.clear()
         self._compiled.clear()
@@ -250,74 +257,74 @@ class LinkCache:
         self._unknown.clear()
         self.revision += 1
 
-    def _append(self, slug: str, stored: _Stored) -> None:
-        self._stored[slug] = stored
-        self._ring.append(slug)
+    def _append(self, key: str, stored: _Stored) -> None:
+        self._stored[key] = stored
+        self._ring.append(key)
         self.revision += 1
         if len(self._ring) > 2 * self._size:  # half of it are links that are gone
             self._ring = deque(self._stored)
 
-    def _remove(self, slug: str) -> None:
-        if self._stored.pop(slug, None) is not None:
-            self._compiled.pop(slug, None)
+    def _remove(self, key: str) -> None:
+        if self._stored.pop(key, None) is not None:
+            self._compiled.pop(key, None)
             self.revision += 1
 
     def _evict(self) -> None:
         """Remove the oldest link that was not used of late."""
         looks = 0
         while True:
-            slug = self._ring.popleft()
-            stored = self._stored.get(slug)
+            key = self._ring.popleft()
+            stored = self._stored.get(key)
             if stored is None:
                 continue
-            link = self._compiled.get(slug)
+            link = self._compiled.get(key)
             is_used = stored.used or (link is not None and link.used)
             if not is_used or looks == EVICTION_LOOKS:
-                self._remove(slug)
+                self._remove(key)
                 return
             stored.used = False
             if link is not None:
                 link.used = False
-            self._ring.append(slug)
+            self._ring.append(key)
             looks += 1
 
-    def _compile(self, slug: str, stored: _Stored) -> CachedLink | None:
-        record = self._read(slug, stored)
+    def _compile(self, key: str, stored: _Stored) -> CachedLink | None:
+        record = self._read(key, stored)
         if record is None:
-            self._remove(slug)
+            self._remove(key)
             return None
         link = CachedLink(record)
-        if len(self._compiled) < self._compiled_size or slug in self._asked_once:
-            self._asked_once.discard(slug)
-            return self._keep_compiled(slug, link)
+        if len(self._compiled) < self._compiled_size or key in self._asked_once:
+            self._asked_once.discard(key)
+            return self._keep_compiled(key, link)
         if len(self._asked_once) >= self._compiled_size:
             self._asked_once.clear()
-        self._asked_once.add(slug)
+        self._asked_once.add(key)
         return link
 
-    def _keep_compiled(self, slug: str, link: CachedLink) -> CachedLink:
+    def _keep_compiled(self, key: str, link: CachedLink) -> CachedLink:
         if len(self._compiled) >= self._compiled_size:
             self._evict_compiled()
-        self._compiled[slug] = link
+        self._compiled[key] = link
         return link
 
     def _evict_compiled(self) -> None:
         """Let go of the oldest compiled link that was not used of late; its record stays."""
-        slug, link = self._compiled.popitem(last=False)
+        key, link = self._compiled.popitem(last=False)
         for _ in range(EVICTION_LOOKS):
             if not link.used:
                 break
             link.used = False
             link.was_spared = True
-            self._compiled[slug] = link
-            slug, link = self._compiled.popitem(last=False)
+            self._compiled[key] = link
+            key, link = self._compiled.popitem(last=False)
         if link.was_spared:
-            self._stored[slug].used = True
+            self._stored[key].used = True
 
-    def _read(self, slug: str, stored: _Stored) -> LinkRecord | None:
+    def _read(self, key: str, stored: _Stored) -> LinkRecord | None:
         """Decode a record; None when it cannot be read, as one from a snapshot may be."""
         try:
             return _decode(stored.value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            log.exception("cached_record_unreadable", slug=slug)
+            log.exception("cached_record_unreadable", key=key)
             return None

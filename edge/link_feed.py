@@ -1,9 +1,10 @@
-"""Keeps the link cache true to Redis: fetches what is missing, follows what changes.
+"""Keeps links and custom domains true to Redis: fetches what is missing, follows what changes.
 
 Redis may be away, empty, or restarted with old data, and so may each master of a cluster. For every
 group of links there is a marker that says whether all of the group are there (readiness.py). While
 it does not hold, cached links go on serving and a link that is not cached cannot be told from one
-that does not exist: LinksUnavailableError, never "unknown".
+that does not exist: LinksUnavailableError, never "unknown". Custom domains are read whole before any
+link counts; the marker of the first group, whose master has them, vouches for them as well.
 
 Changes are a stream, not messages: after a broken connection the feed reads on from where it was.
 Where that is no longer possible (other markers, or the stream was trimmed further), it forgets
@@ -19,13 +20,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from edge.contract import redis_keys
 from edge.contract.link_record import BadLinkError, decode_link
 from edge.contract.readiness import ASK_HISTORY, is_marker_of, read_history, read_markers
 from edge.contract.redis_shards import REDIS_FAULTS
-from edge.link_cache import UNKNOWN_SLUGS, RecentSlugs
+from edge.custom_domains import split_changes
+from edge.link_cache import UNKNOWN_KEYS, RecentKeys
 from edge.redis_client import open_redis
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class LinksUnavailableError(Exception):
 
 
 class LinkFeed:
-    """`cache` is kept by this feed alone."""
+    """`cache`, with its domains, is kept by this feed alone. `key`: see redis_keys.link_key."""
 
     def __init__(self, redis_url: str, cache: LinkCache) -> None:
         self._cache = cache
@@ -76,7 +78,7 @@ class LinkFeed:
         self._to_load: list[str] = []
         self._look_ups: set[asyncio.Task[None]] = set()
         self._changed_while_loading: set[str] = set()
-        self._missing = RecentSlugs(size=UNKNOWN_SLUGS, ttl_s=MISSING_TTL_S)
+        self._missing = RecentKeys(size=UNKNOWN_KEYS, ttl_s=MISSING_TTL_S)
         self._to_renew: list[str] = []
         self._in_renewal: set[str] = set()
         self.is_ready = False
@@ -98,22 +100,22 @@ class LinkFeed:
 
     # --- fetching ----------------------------------------------------------------------------
 
-    async def load(self, slug: str) -> CachedLink | None:
+    async def load(self, key: str) -> CachedLink | None:
         """Fetch a link into the cache; None when there is none. Raises LinksUnavailableError.
 
-        Any number of visitors who ask for one slug at once cost one look-up, and slugs that are asked for
+        Any number of visitors who ask for one key at once cost one look-up, and keys that are asked for
         at the same time share a round trip.
         """
-        found = self._loading.get(slug)
+        found = self._loading.get(key)
         if found is None:
-            if self._missing.holds(slug, time.monotonic()):
+            if self._missing.holds(key, time.monotonic()):
                 raise LinksUnavailableError("Redis did not have it a moment ago, nor every link")
             if len(self._loading) >= LOADS_AT_ONCE:
                 raise LinksUnavailableError("too many links are being looked up")
-            found = self._loading[slug] = asyncio.get_running_loop().create_future()
+            found = self._loading[key] = asyncio.get_running_loop().create_future()
             if not self._to_load:  # else someone is on the way to take this one along
                 self._start_look_up()
-            self._to_load.append(slug)
+            self._to_load.append(key)
         return await asyncio.shield(found)
 
     def _start_look_up(self) -> None:
@@ -125,98 +127,96 @@ class LinkFeed:
     async def _look_up_waiting(self) -> None:
         """Look up what waits until nothing does."""
         while self._to_load:
-            slugs, self._to_load = self._to_load[:LOADED_TOGETHER], self._to_load[LOADED_TOGETHER:]
+            keys, self._to_load = self._to_load[:LOADED_TOGETHER], self._to_load[LOADED_TOGETHER:]
             if self._to_load:
                 self._start_look_up()
-            waiting = {slug: self._loading[slug] for slug in slugs}
+            waiting = {key: self._loading[key] for key in keys}
             try:
                 try:
-                    batches = await _split(self._redis, slugs)
+                    batches = await _split(self._redis, keys)
                 except REDIS_FAULTS:  # of one of them nobody knows the master
-                    batches = [[slug] for slug in slugs]
+                    batches = [[key] for key in keys]
                 await asyncio.gather(*map(self._look_up, batches))
             finally:
-                for slug, found in waiting.items():
+                for key, found in waiting.items():
                     if not found.done():  # a fault of ours, or the end of the worker
-                        self._settle(slug, LinksUnavailableError("the look-up was given up"))
+                        self._settle(key, LinksUnavailableError("the look-up was given up"))
 
-    async def _look_up(self, slugs: list[str]) -> None:
+    async def _look_up(self, keys: list[str]) -> None:
         """Look up links that one master holds, those that change meanwhile once more."""
-        while slugs:
-            self._changed_while_loading -= set(slugs)
+        while keys:
+            self._changed_while_loading -= set(keys)
             try:
-                found = await self._redis.try_twice(partial(self._read_links, slugs))
+                found = await self._redis.try_twice(partial(self._read_links, keys))
             except REDIS_FAULTS as error:
-                if len(slugs) > 1 and isinstance(error, ResponseError):  # of one of them, it may have moved
-                    await asyncio.gather(*(self._look_up([slug]) for slug in slugs))
+                if len(keys) > 1 and isinstance(error, ResponseError):  # of one of them, it may have moved
+                    await asyncio.gather(*(self._look_up([key]) for key in keys))
                     return
-                for slug in slugs:
-                    self._settle(slug, LinksUnavailableError("Redis does not answer"))
+                for key in keys:
+                    self._settle(key, LinksUnavailableError("Redis does not answer"))
                 return
-            for slug, (value, is_vouched_for) in zip(slugs, found, strict=True):
-                if slug not in self._changed_while_loading:
-                    self._settle(slug, self._keep(slug, value, is_vouched_for=is_vouched_for))
-            slugs = [slug for slug in slugs if slug in self._loading]
+            for key, (value, is_vouched_for) in zip(keys, found, strict=True):
+                if key not in self._changed_while_loading:
+                    self._settle(key, self._keep(key, value, is_vouched_for=is_vouched_for))
+            keys = [key for key in keys if key in self._loading]
 
     def _keep(
-        self, slug: str, value: bytes | None, *, is_vouched_for: bool
+        self, key: str, value: bytes | None, *, is_vouched_for: bool
     ) -> CachedLink | LinksUnavailableError | None:
         if value is not None:
             try:
-                return self._cache.put(_read_record(slug, value))
+                return self._cache.put(_read_record(key, value))
             except LinksUnavailableError as error:
                 return error
         now_s = time.monotonic()
         if is_vouched_for:
-            self._cache.put_unknown(slug, now_s)
+            self._cache.put_unknown(key, now_s)
             return None
-        self._missing.add(slug, now_s)
+        self._missing.add(key, now_s)
         return LinksUnavailableError("Redis does not have every link yet")
 
-    def _settle(self, slug: str, found: CachedLink | LinksUnavailableError | None) -> None:
-        """Tell those who wait for a slug."""
-        waiting = self._loading.pop(slug)
-        self._changed_while_loading.discard(slug)
+    def _settle(self, key: str, found: CachedLink | LinksUnavailableError | None) -> None:
+        """Tell those who wait for a key."""
+        waiting = self._loading.pop(key)
+        self._changed_while_loading.discard(key)
         if isinstance(found, LinksUnavailableError):
             waiting.set_exception(found)
             waiting.exception()  # seen, though every visitor who waited for it may be gone
         else:
             waiting.set_result(found)
 
-    async def _read_links(self, slugs: list[str]) -> list[tuple[bytes | None, bool]]:
+    async def _read_links(self, keys: list[str]) -> list[tuple[bytes | None, bool]]:
         """Read links that one master holds, each with whether it does not exist if it is missing.
 
         It is asked over one connection, so that one server answers it all: if that is to be believed,
         and a group's marker is still the one that this feed began with, it had every link of the group
         just before.
         """
-        groups = sorted({redis_keys.link_group(slug) for slug in slugs})
+        groups = sorted({redis_keys.link_group(key) for key in keys})
         async with (
-            self._redis.at(redis_keys.link(slugs[0])) as redis,
+            self._redis.at(redis_keys.link(keys[0])) as redis,
             redis.pipeline(transaction=False) as pipe,
         ):
-            for slug in slugs:
-                pipe.get(redis_keys.link(slug))
+            for key in keys:
+                pipe.get(redis_keys.link(key))
             for group in groups:
                 pipe.get(redis_keys.links_ready(group))
             pipe.execute_command(ASK_HISTORY)
             *found, answer = await pipe.execute()
-        values, markers = found[: len(slugs)], found[len(slugs) :]
+        values, markers = found[: len(keys)], found[len(keys) :]
         history = read_history(answer)
         whole = {
             group
             for group, marker in zip(groups, markers, strict=True)
             if marker == self._markers[group] and is_marker_of(marker, history)
         }
-        return [
-            (value, redis_keys.link_group(slug) in whole) for slug, value in zip(slugs, values, strict=True)
-        ]
+        return [(value, redis_keys.link_group(key) in whole) for key, value in zip(keys, values, strict=True)]
 
     # --- renewing ----------------------------------------------------------------------------
 
-    def renew(self, slugs: Iterable[str]) -> None:
+    def renew(self, keys: Iterable[str]) -> None:
         """Have links fetched in the background, while there is room for them."""
-        self._to_renew.extend(slugs)
+        self._to_renew.extend(keys)
 
     async def keep_renewing(self) -> None:
         """Fetch what is to be renewed until cancelled, at a pace that leaves room for visitors."""
@@ -234,27 +234,27 @@ class LinkFeed:
         del self._to_renew[-RENEWED_AT_ONCE:]
         left = self._in_renewal = set(batch)
         try:
-            for slugs in await _split(self._redis, batch):
-                found = await self._read_links(slugs)
+            for keys in await _split(self._redis, batch):
+                found = await self._read_links(keys)
                 if beginning != self.beginnings or not all(
                     is_vouched_for for _value, is_vouched_for in found
                 ):
                     break
-                for slug, (value, _is_vouched_for) in zip(slugs, found, strict=True):
+                for key, (value, _is_vouched_for) in zip(keys, found, strict=True):
                     # Not what has changed since it was read: changes are passed on to cached links only.
-                    if value is not None and slug in self._in_renewal:
-                        self._renew_one(slug, value)
-                left = left - set(slugs)
+                    if value is not None and key in self._in_renewal:
+                        self._renew_one(key, value)
+                left = left - set(keys)
         finally:
             self.renew(left)
             self._in_renewal = set()
 
-    def _renew_one(self, slug: str, value: bytes) -> None:
-        if self._cache.is_full and slug not in self._cache:
+    def _renew_one(self, key: str, value: bytes) -> None:
+        if self._cache.is_full and key not in self._cache:
             self._to_renew.clear()
             return
         with contextlib.suppress(LinksUnavailableError):
-            self._cache.store(_read_record(slug, value))
+            self._cache.store(_read_record(key, value))
 
     # --- following ---------------------------------------------------------------------------
 
@@ -276,14 +276,19 @@ class LinkFeed:
         """Wait until Redis has every link; then find out where to read on from."""
         while None in (markers := await read_markers(self._follower)):
             self.is_ready = False
+            if markers[0] is not None and not self._cache.domains.are_known:
+                self._cache.domains.replace(await self._read_domains(markers[0]))
             self.tried.set()
             await asyncio.sleep(RETRY_S)
         if markers != self._markers or await self._is_trimmed():
             async with self._follower.at(redis_keys.link_changes()) as redis:
                 newest: Any = await redis.xrevrange(redis_keys.link_changes(), count=1)
-            self._position = newest[0][0] if newest else b"0-0"
-            self.renew(self._cache.list_slugs())
+            position = newest[0][0] if newest else b"0-0"
+            domains = await self._read_domains(markers[0])  # after that: no change is missed
+            self._position = position
+            self.renew(self._cache.list_keys())
             self._cache.clear()
+            self._cache.domains.replace(domains)
             self.beginnings += 1
             # What is being loaded may have been read before a change that is not read any more.
             self._changed_while_loading |= self._loading.keys()
@@ -312,7 +317,10 @@ class LinkFeed:
         async with self._follower.at(changes) as redis:
             found: Any = await redis.xread({changes: self._position}, count=1000, block=FOLLOW_BLOCK_MS)
         entries: list[Entry] = found[0][1] if found else []
-        await self._refresh({fields[b"s"].decode() for _entry_id, fields in entries})
+        keys, domains = split_changes(fields[b"s"].decode() for _entry_id, fields in entries)
+        if domains:
+            await self._refresh_domains(sorted(domains))
+        await self._refresh(keys)
         # Looked at after the read and from where it began: a worker that was stopped for a while
         # may find its connection alive, and the changes of that while trimmed.
         if await self._is_trimmed() or await self._are_markers_new():
@@ -320,26 +328,50 @@ class LinkFeed:
         elif entries:
             self._position = entries[-1][0]
 
-    async def _refresh(self, slugs: set[str]) -> None:
+    async def _refresh(self, keys: set[str]) -> None:
         """Fetch the links that are cached anew; the others are fetched when they are asked for."""
-        for slug in slugs:
-            self._cache.forget_unknown(slug)
-            self._missing.discard(slug)
-        self._in_renewal -= slugs
-        self._changed_while_loading |= slugs & self._loading.keys()
-        cached = [slug for slug in slugs if slug in self._cache]
+        for key in keys:
+            self._cache.forget_unknown(key)
+            self._missing.discard(key)
+        self._in_renewal -= keys
+        self._changed_while_loading |= keys & self._loading.keys()
+        cached = [key for key in keys if key in self._cache]
         for of_one_master in await _split(self._follower, cached):
             async with (
                 self._follower.at(redis_keys.link(of_one_master[0])) as redis,
                 redis.pipeline(transaction=False) as pipe,
             ):
-                for slug in of_one_master:
-                    pipe.get(redis_keys.link(slug))
+                for key in of_one_master:
+                    pipe.get(redis_keys.link(key))
                 values = await pipe.execute()
-            for slug, value in zip(of_one_master, values, strict=True):
+            for key, value in zip(of_one_master, values, strict=True):
                 if value is not None:
                     with contextlib.suppress(LinksUnavailableError):
-                        self._cache.store(_read_record(slug, value))
+                        self._cache.store(_read_record(key, value))
+
+    async def _read_domains(self, marker: bytes | None) -> dict[str, bytes]:
+        """Read every custom domain from a server that `marker`, of the first group, vouches for.
+
+        Raises RedisError when another one answers by now.
+        """
+        async with (
+            self._follower.at(redis_keys.domains()) as redis,
+            redis.pipeline(transaction=False) as pipe,
+        ):
+            pipe.hgetall(redis_keys.domains())
+            pipe.get(redis_keys.links_ready(0))
+            pipe.execute_command(ASK_HISTORY)
+            values, present, answer = await pipe.execute()
+        if present != marker or not is_marker_of(marker, read_history(answer)):
+            raise RedisError("custom domains were asked of a server that has lost links meanwhile")
+        return {domain.decode(): value for domain, value in values.items()}
+
+    async def _refresh_domains(self, domains: list[str]) -> None:
+        async with self._follower.at(redis_keys.domains()) as redis:
+            values: Any = await redis.hmget(redis_keys.domains(), domains)
+        for domain, value in zip(domains, values, strict=True):
+            if value is not None:
+                self._cache.domains.put(domain, value)
 
     async def aclose(self) -> None:
         """Close both connections."""
@@ -347,17 +379,17 @@ class LinkFeed:
         await self._follower.aclose()
 
 
-async def _split(shards: RedisShards, slugs: Iterable[str]) -> list[list[str]]:
-    """Sort slugs by the master that holds their links."""
-    by_key = {redis_keys.link(slug): slug for slug in slugs}
-    return [[by_key[key] for key in keys] for keys in await shards.split(by_key)]
+async def _split(shards: RedisShards, keys: Iterable[str]) -> list[list[str]]:
+    """Sort keys by the master that holds their links."""
+    by_name = {redis_keys.link(key): key for key in keys}
+    return [[by_name[name] for name in names] for names in await shards.split(by_name)]
 
 
-def _read_record(slug: str, value: bytes) -> LinkRecord:
+def _read_record(key: str, value: bytes) -> LinkRecord:
     try:
         return decode_link(value)
     except BadLinkError as error:
-        log.exception("link_record_unreadable", slug=slug)
+        log.exception("link_record_unreadable", key=key)
         raise LinksUnavailableError("the link's record cannot be read") from error
 
 

@@ -24,6 +24,7 @@ class EdgeRequest(msgspec.Struct, gc=False):
     """One request. `peer`: address of the other end of the connection, without its port.
 
     `path` is percent-decoded; `query` is as it stood in the request line, without the question mark.
+    `authority`: the host that the request line named, which then counts in place of the Host header.
     """
 
     method: str
@@ -32,6 +33,7 @@ class EdgeRequest(msgspec.Struct, gc=False):
     scheme: str
     peer: str
     headers: Headers
+    authority: str = ""
 
 
 class EdgeResponse(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
-"""The links in memory, on the local disk: what a worker that starts without Redis serves from.
+"""Links in memory, and custom domains, on the local disk: what a worker starts from without Redis.
 
-A header, then blocks. A block is a MessagePack map from slugs to records, behind its length and its
-checksum; the header counts blocks and links and has a checksum of its own. A file that is damaged,
+A header, then blocks. A block is a MessagePack map, behind its length and its checksum: the first one
+from custom domains to their records, every other from keys of links to theirs. The header counts
+blocks and links and has a checksum of its own. A file that is damaged,
 cut short or of another version is not used at all.
 
 The workers of a host share the file. It is replaced in one step, by one worker at a time, and only
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-VERSION: Final = 1
+VERSION: Final = 2
+WITHOUT_DOMAINS: Final = 1
+"""The version before: there were no custom domains, and the first block has links."""
 LINKS_PER_BLOCK: Final = 1000
 """Links that are read or collected between two turns of the event loop: less than a millisecond."""
 
@@ -58,15 +61,19 @@ class BadSnapshotError(ValueError):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot as it was read. `written_ms`: Unix milliseconds. `blocks`: checked, not decoded."""
+    """A snapshot as it was read. `written_ms`: Unix milliseconds. `blocks`: checked, not decoded.
+
+    `domains`: the block of custom domains; None when there were none yet.
+    """
 
     written_ms: int
     links: int
     blocks: list[bytes]
+    domains: bytes | None
 
 
 def decode_block(block: bytes) -> dict[str, bytes]:
-    """Give the records of a block by slug. Raises BadSnapshotError."""
+    """Give the records of a block by key. Raises BadSnapshotError."""
     try:
         return _decode(block)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -84,9 +91,13 @@ def read_snapshot(path: Path) -> Snapshot:
             raise BadSnapshotError("it is not a snapshot of links")
         if _CHECKSUM.unpack_from(head, _HEADER.size) != (xxh3_64_intdigest(head[: _HEADER.size]),):
             raise BadSnapshotError("its header is damaged")
-        if version != VERSION:
+        if version not in (WITHOUT_DOMAINS, VERSION):
             raise BadSnapshotError(f"it has version {version}, not {VERSION}")
-        snapshot = Snapshot(written_ms, links, [_read_block(file) for _ in range(blocks)])
+        contents = [_read_block(file) for _ in range(blocks)]
+        if version == VERSION and not contents:
+            raise BadSnapshotError("it does not say which custom domains there are")
+        domains = contents.pop(0) if version == VERSION else None
+        snapshot = Snapshot(written_ms, links, contents, domains)
         if file.read(1):
             raise BadSnapshotError("it goes on after its last block")
     return snapshot
@@ -123,12 +134,20 @@ class SnapshotWriter:
         self._blocks = self._links = 0
         self._file.write(bytes(_HEADER.size + _CHECKSUM.size))
 
+    def write_domains(self, values: dict[str, bytes]) -> None:
+        """Write the records of custom domains by domain; links come after that."""
+        self._write_block(values)
+
     def write(self, values: dict[str, bytes]) -> None:
-        """Add records by slug as one block."""
+        """Add records of links by key as one block."""
+        assert self._blocks, "custom domains come first"
+        self._write_block(values)
+        self._links += len(values)
+
+    def _write_block(self, values: dict[str, bytes]) -> None:
         block = _encode(values)
         self._file.write(_BLOCK.pack(len(block), xxh3_64_intdigest(block)) + block)
         self._blocks += 1
-        self._links += len(values)
 
     def finish(self, written_ms: int) -> None:
         """Put the snapshot in place of the one before. `written_ms`: Unix milliseconds."""
@@ -172,7 +191,7 @@ class SnapshotKeeper:
         self._feed = feed
         self._interval_s = interval_s
         self._restored_ms = 0
-        self._written_revision = cache.revision
+        self._written_revision = self._read_revision()
 
     def read_age_s(self) -> int | None:
         """Give how old the snapshot is that links are served from; None when they are not."""
@@ -193,6 +212,7 @@ class SnapshotKeeper:
         try:
             snapshot = await asyncio.to_thread(read_snapshot, self._path)
             await self._feed.tried.wait()
+            self._restore_domains(snapshot)
             for block in snapshot.blocks:
                 values = decode_block(block)
                 if self._feed.has_begun:
@@ -208,6 +228,15 @@ class SnapshotKeeper:
             return
         log.info("snapshot_read", links=snapshot.links, serving=not self._feed.has_begun)
 
+    def _restore_domains(self, snapshot: Snapshot) -> None:
+        domains = {} if snapshot.domains is None else decode_block(snapshot.domains)
+        if not self._cache.domains.are_known:
+            self._cache.domains.replace(domains)
+
+    def _read_revision(self) -> tuple[int, int]:
+        """Give what changes with every change of the links and domains in memory."""
+        return self._cache.revision, self._cache.domains.revision
+
     def _is_fresh(self) -> bool:
         """Tell whether another worker wrote it a moment ago."""
         try:
@@ -218,7 +247,7 @@ class SnapshotKeeper:
 
     async def write(self) -> None:
         """Write the snapshot, unless nothing has changed or what is in memory may not be all there is."""
-        if self._feed.has_caught_up and self._cache.revision != self._written_revision:
+        if self._feed.has_caught_up and self._read_revision() != self._written_revision:
             try:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with _lock(self._path) as is_ours:
@@ -228,10 +257,11 @@ class SnapshotKeeper:
                 log.warning("snapshot_not_written", path=str(self._path), error=str(error))
 
     async def _write(self) -> None:
-        revision, beginning = self._cache.revision, self._feed.beginnings
+        revision, beginning = self._read_revision(), self._feed.beginnings
         with SnapshotWriter(self._path) as writer:
-            slugs = iter(self._cache.list_slugs())
-            while block := list(islice(slugs, LINKS_PER_BLOCK)):
+            await asyncio.to_thread(writer.write_domains, self._cache.domains.read_values())
+            keys = iter(self._cache.list_keys())
+            while block := list(islice(keys, LINKS_PER_BLOCK)):
                 await asyncio.to_thread(writer.write, self._cache.read_values(block))
             # Begun anew meanwhile: half of it is from before that.
             if self._feed.has_caught_up and self._feed.beginnings == beginning:

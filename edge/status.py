@@ -121,8 +121,11 @@ class Status:
 
     @property
     def is_ready(self) -> bool:
-        """Redirects work: Redis has every link, or there are cached ones to go on with."""
-        return self._feed.is_ready or len(self._cache) > 0
+        """Redirects work: Redis has every link, or there are cached ones to go on with.
+
+        Without knowing the custom domains nobody can tell whose link a visitor asks for.
+        """
+        return self._cache.domains.are_known and (self._feed.is_ready or len(self._cache) > 0)
 
     def read_health(self) -> Health:
         """Sum up this worker and the host's journals."""
@@ -153,6 +156,8 @@ class Status:
             problems.append(f"{self._shipper.problem}: clicks stay in the journal until it does.")
         if not self._feed.is_ready:
             problems.append("Redis does not have every link: links that are not cached answer 503.")
+        if not self._cache.domains.are_known:
+            problems.append("Custom domains are not known: every link answers 503.")
         snapshot_age_s = self._snapshot.read_age_s()
         if snapshot_age_s is not None:
             problems.append(

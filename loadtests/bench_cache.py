@@ -72,7 +72,7 @@ def _measure_memory(links: int, chance: random.Random) -> tuple[float, float, fl
     cache = _fill(links, chance)
     cold = _read_resident_bytes()
     compiled = min(links, COMPILED_LINKS)
-    for slug in cache.list_slugs()[:compiled]:
+    for slug in cache.list_keys()[:compiled]:
         cache.get(slug)
     hot = _read_resident_bytes()
     for number in range(links, 2 * links):
@@ -84,7 +84,7 @@ def _measure_memory(links: int, chance: random.Random) -> tuple[float, float, fl
 
 def _measure_size(links: int, chance: random.Random) -> CacheSize:
     cache = _fill(links, chance)
-    slugs = cache.list_slugs()
+    slugs = cache.list_keys()
     chance.shuffle(slugs)
     for slug in draw_by_popularity(slugs, WARM_UPS, chance):
         cache.get(slug)

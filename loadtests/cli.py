@@ -101,6 +101,25 @@ def bench_flusher(
     run(events=events, report=report)
 
 
+@bench.command("logins")
+def bench_logins(
+    *,
+    rate: Annotated[int, typer.Option(min=1, help="Wrong sign-ins a second.")] = 200,
+    redirects: Annotated[int, typer.Option(min=1, help="Visitors a second.")] = 1000,
+    seconds: Annotated[int, typer.Option(min=1, max=60, help="Length of a round.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds without and with the attack.")] = 3,
+) -> None:
+    """Measure what an attack on sign-in costs the visitors: rounds without and with it, in turns.
+
+    For example:
+
+        ./switchyard bench logins --rate 400
+    """
+    from loadtests.bench_logins import run
+
+    run(rate=rate, redirects=redirects, seconds=seconds, rounds=rounds)
+
+
 @bench.command("model")
 def bench_model(  # noqa: PLR0913  its options are arguments
     *,

@@ -38,6 +38,7 @@ class LinkRow(msgspec.Struct, frozen=True):
     stickiness: str = "cookie"
     forward_query: bool = True
     deleted_at: datetime | None = None
+    domain: str = ""
     variants: tuple[VariantRow, ...] = (
         VariantRow("a", "https://a.example/", 50),
         VariantRow("b", "https://b.example/", 50),
@@ -63,7 +64,7 @@ async def insert_link(db: Connection, link: LinkRow) -> None:
     async with db.transaction():
         await db.execute(
             "INSERT INTO links VALUES"
-            " ($1, $2, $3, $4, 'Name', $5, false, 95, $6, $7, $8, $9, $10, $11, $11, $12)",
+            " ($1, $2, $3, $4, 'Name', $5, false, 95, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
             link.tenant_id,
             link.id,
             link.user_id,
@@ -76,9 +77,34 @@ async def insert_link(db: Connection, link: LinkRow) -> None:
             link.version,
             LONG_AGO,
             link.deleted_at,
+            link.domain,
         )
         await _insert_variants(db, link)
         await _enqueue(db, link)
+
+
+async def set_domain(db: Connection, tenant_id: UUID, domain: str, status: str = "verified") -> None:
+    """Bring a tenant's claim to a domain to this status, with its row in the outbox."""
+    async with db.transaction():
+        await db.execute(
+            "INSERT INTO custom_domains"
+            " (tenant_id, id, domain, method, challenge, status, created_at, expires_at, verified_at)"
+            " VALUES ($1, $2, $3, 'DNS_TXT', 'token', $4, $5, $5, $5)"
+            " ON CONFLICT (tenant_id, domain) DO UPDATE SET status = EXCLUDED.status",
+            tenant_id,
+            new_id(),
+            domain,
+            status,
+            LONG_AGO,
+        )
+        await _enqueue_domain(db, domain)
+
+
+async def remove_domain(db: Connection, tenant_id: UUID, domain: str) -> None:
+    """Remove a tenant's claim to a domain, with its row in the outbox."""
+    async with db.transaction():
+        await db.execute("DELETE FROM custom_domains WHERE tenant_id = $1 AND domain = $2", tenant_id, domain)
+        await _enqueue_domain(db, domain)
 
 
 async def update_link(db: Connection, link: LinkRow) -> None:
@@ -155,4 +181,9 @@ async def _insert_variants(db: Connection, link: LinkRow) -> None:
 
 async def _enqueue(db: Connection, link: LinkRow) -> None:
     await db.execute("INSERT INTO link_outbox (tenant_id, link_id) VALUES ($1, $2)", link.tenant_id, link.id)
+    await db.execute("SELECT pg_notify('link_outbox', '')")
+
+
+async def _enqueue_domain(db: Connection, domain: str) -> None:
+    await db.execute("INSERT INTO domain_outbox (domain) VALUES ($1)", domain)
     await db.execute("SELECT pg_notify('link_outbox', '')")

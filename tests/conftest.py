@@ -26,11 +26,15 @@ from control_plane.core.redis_client import open_redis
 from control_plane.db.migrate import migrate
 from control_plane.db.pool import open_pool
 from deploy.embedded import EmbeddedPostgres, EmbeddedValkey, RunningServer, make_server_folder
+from tests.dns_server import serve_dns
+from tests.http_server import serve_http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from edge.contract.redis_shards import RedisShards
+    from tests.dns_server import DnsServer
+    from tests.http_server import HttpServer
 
 _MARK = "switchyard:tests"
 """Key that says: this Redis database belongs to the tests."""
@@ -164,6 +168,20 @@ async def shards(redis_url: str) -> AsyncIterator[RedisShards]:
     """The same Redis as the processes of Switchyard open it."""
     async with open_redis(redis_url, timeout_s=5.0) as shards:
         yield shards
+
+
+@pytest.fixture
+async def dns_server() -> AsyncIterator[DnsServer]:
+    """A DNS server that a test fills."""
+    async with serve_dns() as server:
+        yield server
+
+
+@pytest.fixture
+async def http_server() -> AsyncIterator[HttpServer]:
+    """An HTTP server that answers what a test tells it to."""
+    async with serve_http() as server:
+        yield server
 
 
 def _with_path(url: str, path: str) -> str:

@@ -49,3 +49,21 @@ def test_a_setting_that_is_missing_or_malformed_is_named() -> None:
         read_edge_settings(
             NEEDED | {"SWITCHYARD_JOURNAL_BUDGET_MB": "20", "SWITCHYARD_JOURNAL_SEGMENT_MB": "32"}
         )
+
+
+def test_providers_and_redirect_uris_are_secure_and_whole() -> None:
+    for change, named in [
+        ({"SWITCHYARD_GOOGLE_ISSUER": "http://accounts.google.com"}, "GOOGLE_ISSUER must be https"),
+        ({"SWITCHYARD_TELEGRAM_ISSUER": "https://a.test/?x"}, "TELEGRAM_ISSUER must be https"),
+        ({"SWITCHYARD_GOOGLE_CLIENT_ID": "x"}, "GOOGLE_CLIENT_SECRET are set together"),
+        (
+            {"SWITCHYARD_OAUTH_REDIRECT_URIS": "https://a.test/b,http://a.test/b"},
+            "OAUTH_REDIRECT_URIS: 'http:",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=named):
+            read_control_plane_settings(NEEDED | change)
+    settings = read_control_plane_settings(
+        NEEDED | {"SWITCHYARD_OAUTH_REDIRECT_URIS": " https://a.test/b , test.acme.app:/b,"}
+    )
+    assert settings.allowed_redirect_uris == {"https://a.test/b", "test.acme.app:/b"}

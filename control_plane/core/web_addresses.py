@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import idna
 
+from control_plane.core.public_addresses import is_public
+
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
@@ -100,5 +102,4 @@ def _is_public(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return "." in host and not host.endswith(PRIVATE_SUFFIXES)
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return plain.is_global and not plain.is_multicast and not plain.is_reserved
+    return is_public(address)

@@ -44,12 +44,12 @@ SETTINGS: Final = DBSettings(
 )
 
 
-def job_queries(driver: Driver) -> Queries:
-    """Build PgQueuer's queries over our tables.
+def job_queries(driver: Driver, kind: type[Queries] = Queries) -> Queries:
+    """Build PgQueuer's queries over our tables. `kind`: of these, or of a class derived from them.
 
     The driver's connections must be plain ones: PgQueuer encodes jsonb itself.
     """
-    return Queries(
+    return kind(
         driver,
         qbe=QueryBuilderEnvironment(SETTINGS),
         qbq=QueryQueueBuilder(SETTINGS),

@@ -6,6 +6,7 @@ a moment ago by a process that does not know the new one is lost; a further rota
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,11 +24,15 @@ BATCH_SIZE: Final = 500
 
 
 class SealedColumn(msgspec.Struct, frozen=True):
-    """A column with sealed values. `key`: the row's key. `context`: what they are sealed for, by the key."""
+    """A column with sealed values. `context`: what they are sealed for, with the row's key in it.
+
+    `key`: the row's key. `before`: a key that comes before every other.
+    """
 
     table: str
     column: str
     key: tuple[str, ...]
+    before: tuple[object, ...]
     context: str
 
     @property
@@ -53,7 +58,12 @@ class SealedColumn(msgspec.Struct, frozen=True):
         return ", ".join(f"${number}" for number in range(first, first + len(self.key)))
 
 
-SEALED: Final = (SealedColumn("mfa_factors", "secret", ("tenant_id", "id"), "mfa_factors.secret:{id}"),)
+NO_ID: Final = uuid.UUID(int=0)
+
+SEALED: Final = (
+    SealedColumn("mfa_factors", "secret", ("tenant_id", "id"), (NO_ID, NO_ID), "mfa_factors.secret:{id}"),
+    SealedColumn("vapid_key", "private_key", ("id",), (0,), "vapid_key.private_key"),
+)
 """Every column whose values outlive the moment; jobs and sign-ins under way are left to the old key."""
 
 
@@ -90,7 +100,7 @@ async def _reseal(db: Connection, column: SealedColumn, sealer: Sealer) -> tuple
     """Seal a column anew: (how many values, the places of those that did not open)."""
     done = 0
     broken: list[str] = []
-    last = ["00000000-0000-0000-0000-000000000000"] * len(column.key)
+    last: list[object] = list(column.before)
     while True:
         async with db.transaction():
             rows = await db.fetch(column.select, sealer.version, *last)

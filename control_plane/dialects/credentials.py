@@ -14,6 +14,7 @@ from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.phone_numbers import read_phone_number
 from control_plane.db.job_queue import enqueue_job
+from control_plane.domains.limits.service import refuse
 from control_plane.domains.sign_in import lockout, registration
 from control_plane.domains.sign_in import service as sign_in
 from control_plane.domains.sign_in.errors import InvalidCredentials
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from control_plane.domains.users.model import Language
 
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "pt": "pt-BR", "es": "es"}
+
+STRANGERS_PER_HOUR: Final = 300
+"""Registrations and the like from one address, behind which there may be a whole company."""
 
 
 def read_identifier(email: str | None, phone_number: str | None) -> Identifier:
@@ -106,22 +110,42 @@ async def register(
         return await registration.register(db, services.sealer, tenant_id, new, services.clock())
 
 
-async def send_again(
-    services: Services, tenant_id: uuid.UUID | None, identifier: Identifier, *, is_reset: bool
-) -> str:
-    """Have a code or a reset sent, if anybody has this address; give the token that a code needs.
+async def send_code_again(services: Services, previous_token: str) -> str:
+    """Have a new code sent to where a token's code went; give the token that it needs. Raises InvalidCode.
+
+    By a job, as a reset is: the answer comes as soon, and is the same, for a token that means nothing.
+    """
+    tenant_id = verification.tenant_of(previous_token, verification.CODE_PREFIX)
+    token = verification.make_verification_token(Purpose.EMAIL, tenant_id)
+    wanted = SendAgain(tenant_id, token, services.clock(), previous_token=previous_token)
+    await _enqueue(services, wanted)
+    return token
+
+
+async def send_reset(services: Services, tenant_id: uuid.UUID | None, identifier: Identifier) -> None:
+    """Have the token of a reset sent to whoever has this address, if anybody has.
 
     Who they are is looked up by a job: the answer comes as soon for somebody as for nobody.
     """
-    purpose = Purpose.PASSWORD_RESET if is_reset else Purpose.EMAIL
-    token = verification.make_verification_token(purpose, tenant_id or services.nobody)
-    if tenant_id is None:
-        return token
-    wanted = SendAgain(tenant_id, identifier.email, identifier.phone_number, token, is_reset)
+    if tenant_id is not None:
+        token = verification.make_verification_token(Purpose.PASSWORD_RESET, tenant_id)
+        now, email, phone_number = services.clock(), identifier.email, identifier.phone_number
+        await _enqueue(services, SendAgain(tenant_id, token, now, email=email, phone_number=phone_number))
+
+
+async def count_stranger(services: Services, ip_address: str | None) -> None:
+    """Count a request of somebody unknown that leaves rows and messages behind. Raises RateLimited."""
+    now = services.clock()
+    subject = f"stranger:{ip_address}"
+    allowed, status = await services.limiter.count_request(subject, STRANGERS_PER_HOUR, now)
+    if not allowed:
+        raise refuse(status, now)
+
+
+async def _enqueue(services: Services, wanted: SendAgain) -> None:
     payload = await services.sealer.seal(msgspec.json.encode(wanted), SEALING_CONTEXT)
-    async with services.transaction(tenant_id) as db:
+    async with services.transaction(wanted.tenant_id) as db:
         await enqueue_job(db, SEND_AGAIN, payload)
-    return token
 
 
 async def reset_password(services: Services, token: str, new_password: str) -> None:
@@ -154,5 +178,11 @@ async def change_password(services: Services, actor: Actor, current_password: st
     password_hash = await services.passwords.hash(new_password)
     async with services.transaction(tenant_id) as db:
         await registration.change_password(
-            db, services.sealer, actor, checked_hash=stored, password_hash=password_hash, now=now
+            db,
+            services.sealer,
+            actor,
+            identifier=identifier,
+            checked_hash=stored,
+            password_hash=password_hash,
+            now=now,
         )

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
 
 from control_plane.core.errors import DomainError
 from control_plane.db.pool import enter_system, enter_tenant
+from control_plane.domains.federation.model import configure_google, configure_telegram
 from control_plane.domains.passwords.service import Passwords
 from control_plane.domains.sessions.model import SessionPolicy
 from control_plane.domains.usage.meter import UsageMeter
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator
 
     from litestar.connection import ASGIConnection
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from control_plane.core.clock import Clock
     from control_plane.db.data_keys import SealerSource
     from control_plane.db.pool import Connection, Pool
+    from control_plane.domains.federation.model import Provider
+    from control_plane.domains.federation.oidc_client import OidcClient
     from control_plane.domains.limits.service import RequestLimiter
     from control_plane.settings import Settings
 
@@ -31,10 +34,16 @@ ACQUIRE_TIMEOUT_S: Final = 5.0
 
 
 class Services:
-    """The servers behind the API, its settings, its clock, what seals secrets, and what counts its use."""
+    """What handlers work with: servers, settings, the clock, and what hashes, seals, asks and counts."""
 
-    def __init__(
-        self, settings: Settings, pool: Pool, limiter: RequestLimiter, clock: Clock, sealer: SealerSource
+    def __init__(  # noqa: PLR0913, PLR0917  one argument per service
+        self,
+        settings: Settings,
+        pool: Pool,
+        limiter: RequestLimiter,
+        clock: Clock,
+        sealer: SealerSource,
+        oidc: OidcClient,
     ) -> None:
         self.settings = settings
         self.pool = pool
@@ -42,8 +51,8 @@ class Services:
         self.clock = clock
         self.sealer = sealer
         self.passwords = Passwords()
-        self.nobody = uuid.uuid4()
         self.usage = UsageMeter(pool, clock)
+        self.oidc = oidc
 
     @contextlib.asynccontextmanager
     async def transaction(self, tenant_id: uuid.UUID) -> AsyncIterator[Connection]:
@@ -71,6 +80,20 @@ class Services:
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db, _commit(db):
             await enter_system(db)
             yield db
+
+    @property
+    def providers(self) -> dict[str, Provider]:
+        """The providers that people can sign in with, by name."""
+        settings = self.settings
+        providers = (
+            configure_google(
+                settings.google_issuer, settings.google_client_id, settings.google_client_secret
+            ),
+            configure_telegram(
+                settings.telegram_issuer, settings.telegram_client_id, settings.telegram_client_secret
+            ),
+        )
+        return {provider.name.value: provider for provider in providers if provider.client_id}
 
     @property
     def session_policy(self) -> SessionPolicy:

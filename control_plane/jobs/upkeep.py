@@ -14,6 +14,7 @@ import structlog
 
 from control_plane.db import partitions
 from control_plane.db.pool import load_queries
+from control_plane.domains.messages.service import SEND_MESSAGE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +27,8 @@ LEDGER_KEPT: Final = timedelta(days=90)
 it ships again land again."""
 
 JOB_LOG_KEPT: Final = timedelta(days=30)
+
+DEAD_MESSAGES_KEPT: Final = timedelta(days=30)
 
 _log = structlog.get_logger()
 _queries = load_queries(Path(__file__).with_name("upkeep.sql"))
@@ -69,3 +72,8 @@ async def trim_job_log(pool: Pool, _settings: Settings, now: datetime) -> None:
     async with pool.acquire() as db, db.transaction():
         await _queries.trim_job_log(db, cutoff=now - JOB_LOG_KEPT)
         await _queries.trim_job_statistics(db, cutoff=now - JOB_LOG_KEPT)
+
+
+async def trim_dead_messages(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Delete messages that could not be delivered, once they are older than DEAD_MESSAGES_KEPT."""
+    await _queries.trim_dead_messages(pool, entrypoint=SEND_MESSAGE, cutoff=now - DEAD_MESSAGES_KEPT)

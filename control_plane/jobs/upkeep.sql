@@ -6,3 +6,6 @@ DELETE FROM pgqueuer_log WHERE created < :cutoff;
 
 -- name: trim_job_statistics(cutoff)!
 DELETE FROM pgqueuer_statistics WHERE created < :cutoff;
+
+-- name: trim_dead_messages(entrypoint, cutoff)!
+DELETE FROM pgqueuer WHERE entrypoint = :entrypoint AND status = 'failed' AND updated < :cutoff;

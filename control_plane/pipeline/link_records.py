@@ -48,6 +48,7 @@ class _LinkRow(msgspec.Struct, frozen=True, gc=False):
 
     tenant_id: bytes
     id: bytes
+    domain: str
     slug: str
     version: int
     is_active: bool
@@ -115,6 +116,7 @@ def _build_record(row: _LinkRow) -> LinkRecord:
         winner=row.winner,
         stickiness=_STICKINESS[row.stickiness],
         forward_query=row.forward_query,
+        domain=row.domain,
     )
 
 

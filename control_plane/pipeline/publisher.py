@@ -6,6 +6,10 @@ them on the stream of changes, and deletes the rows: all before it commits, so t
 anywhere leaves the rows for the next attempt. lua/publish_link.lua refuses an older version, so
 publishers may overlap and repeat.
 
+Custom domains go the same way, from domain_outbox, and ahead of links. Whose a domain is gets written
+down in edge_domains with a new version, by one publisher at a time, so that versions follow what was
+committed. Links need not be published for that: edges serve those of the tenant who has the domain.
+
 A Redis that comes back empty gets every link again, and so does a cluster of which any master has
 lost links or may have: see `resync`. It ends by setting a marker for each group of links
 (edge/contract/readiness.py), always for all: it is cheap, and needs no plan.
@@ -28,11 +32,12 @@ from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import load_queries, open_pool
 from control_plane.pipeline.link_records import FIRST_KEY, fetch_records, list_keys_after
 from edge.contract import redis_keys
+from edge.contract.domain_record import NOBODY, DomainRecord, encode_domain
 from edge.contract.link_record import LinkRecord, encode_link
 from edge.contract.readiness import ASK_HISTORY, is_marker_of, read_history, read_markers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from redis.asyncio.client import Pipeline
 
@@ -55,11 +60,14 @@ REDIS_TIMEOUT_S: Final = 5.0
 
 RESYNC_LOCK: Final = 0x7379_7273
 """Advisory lock "syrs": one resync at a time."""
+DOMAINS_LOCK: Final = 0x7379_646F
+"""Advisory lock "sydo": from looking at custom domains until Redis has what was seen, one at a time."""
 
 _log = structlog.get_logger()
 _queries = load_queries(Path(__file__).with_name("publisher.sql"))
 _PUBLISH_LINK: Final = load_lua("publish_link")
 _PUBLISH_LINK_SHA: Final = hashlib.sha1(_PUBLISH_LINK.encode(), usedforsecurity=False).hexdigest()
+_PUBLISH_DOMAIN: Final = load_lua("publish_domain")
 _FINISH_RESYNC: Final = load_lua("finish_resync")
 
 
@@ -93,8 +101,24 @@ async def publish_changes(db: Connection, redis: RedisShards) -> int:
     return len(changes)
 
 
+async def publish_domains(db: Connection, redis: RedisShards) -> int:
+    """Publish one batch of changes of custom domains, in a transaction of its own; give the rows done."""
+    async with db.transaction(isolation="read_committed"):
+        changes = [row async for row in _queries.claim_domain_changes(db, batch_size=BATCH_SIZE)]
+        if changes:
+            await _queries.hold_domains(db, lock=DOMAINS_LOCK)
+            names = sorted({change["domain"] for change in changes})
+            records = [_read_domain(row) async for row in _queries.settle_domains(db, domains=names)]
+            await _write_domains(redis, records)
+            await _announce(
+                redis, {redis_keys.link_key(record.domain, ""): record.version for record in records}
+            )
+            await _queries.delete_domain_changes(db, ids=[change["id"] for change in changes])
+    return len(changes)
+
+
 async def resync(db_pool: Pool, redis: RedisShards) -> int:
-    """Write every link to Redis and mark it complete; give the number of links.
+    """Write every custom domain and link to Redis and mark it complete; give the number of links.
 
     Waits while another resync runs. Memory holds one page of links. Starts over when Redis was
     emptied or replaced meanwhile. Changes are published all along: versions settle the order.
@@ -123,6 +147,8 @@ async def _publish_until(stop: asyncio.Event, pool: Pool, redis: RedisShards) ->
         try:
             while not stop.is_set():
                 changed.clear()
+                while await publish_domains(db, redis) == BATCH_SIZE and not stop.is_set():
+                    pass
                 while await publish_changes(db, redis) == BATCH_SIZE and not stop.is_set():
                     pass
                 await sleep_unless(changed, POLL_S)
@@ -161,6 +187,7 @@ async def _resync_alone(db: Connection, redis: RedisShards) -> int:
     while True:
         token = uuid4().hex
         histories = await _begin_resync(redis, token)
+        await _write_every_domain(db, redis)
         links = await _write_every_link(db, redis)
         if await _finish_resync(redis, token, histories):
             _log.info("resync_finished", links=links, duration_s=round(clock() - started, 3))
@@ -194,6 +221,15 @@ async def _split_groups(redis: RedisShards) -> list[list[int]]:
     """Sort the groups of links by the master that holds them."""
     by_key = {redis_keys.links_ready(group): group for group in range(redis_keys.GROUPS)}
     return [[by_key[key] for key in keys] for keys in await redis.split(by_key)]
+
+
+async def _write_every_domain(db: Connection, redis: RedisShards) -> None:
+    """Write the domains; while it looks at them, nobody is between settling some and committing that."""
+    await _queries.lock_domains(db, lock=DOMAINS_LOCK)
+    try:
+        await _write_domains(redis, [_read_domain(row) async for row in _queries.list_domains(db)])
+    finally:
+        await _queries.unlock_domains(db, lock=DOMAINS_LOCK)
 
 
 async def _write_every_link(db: Connection, redis: RedisShards) -> int:
@@ -244,7 +280,7 @@ async def _finish_resync(redis: RedisShards, token: str, histories: dict[int, by
 
 async def _write_records(redis: RedisShards, records: Iterable[LinkRecord], *, announce: bool) -> None:
     """Write records in one round trip per master; `announce` them on the stream of changes after that."""
-    by_key = {redis_keys.link(record.slug): record for record in records}
+    by_key = {redis_keys.link(record.key): record for record in records}
     for keys in await redis.split(by_key):
         async with redis.at(keys[0]) as master, master.pipeline(transaction=False) as pipe:
             pipe.script_load(_PUBLISH_LINK)  # each time: a server that restarted has forgotten it
@@ -252,13 +288,35 @@ async def _write_records(redis: RedisShards, records: Iterable[LinkRecord], *, a
                 record = by_key[key]
                 pipe.evalsha(_PUBLISH_LINK_SHA, 1, key, record.version, encode_link(record))
             await _execute(pipe)
-    if announce and by_key:
-        stream = redis_keys.link_changes()
-        async with redis.at(stream) as master, master.pipeline(transaction=False) as pipe:
-            for record in by_key.values():
-                change: dict[Any, Any] = {"s": record.slug, "v": record.version}
-                pipe.xadd(stream, change, maxlen=CHANGES_KEPT, approximate=True)
+    if announce:
+        await _announce(redis, {record.key: record.version for record in by_key.values()})
+
+
+async def _write_domains(redis: RedisShards, records: Sequence[DomainRecord]) -> None:
+    """Write records of custom domains, in one round trip per page."""
+    name = redis_keys.domains()
+    for start in range(0, len(records), RESYNC_PAGE_SIZE):
+        async with redis.at(name) as master, master.pipeline(transaction=False) as pipe:
+            for record in records[start : start + RESYNC_PAGE_SIZE]:
+                pipe.eval(_PUBLISH_DOMAIN, 1, name, record.domain, str(record.version), encode_domain(record))
             await _execute(pipe)
+
+
+def _read_domain(row: Mapping[str, Any]) -> DomainRecord:
+    tenant_id = row["tenant_id"]
+    return DomainRecord(row["domain"], row["version"], tenant_id.bytes if tenant_id else NOBODY)
+
+
+async def _announce(redis: RedisShards, versions: dict[str, int]) -> None:
+    """Tell edges what has changed: versions by key."""
+    if not versions:
+        return
+    stream = redis_keys.link_changes()
+    async with redis.at(stream) as master, master.pipeline(transaction=False) as pipe:
+        for key, version in versions.items():
+            change: dict[Any, Any] = {"s": key, "v": version}
+            pipe.xadd(stream, change, maxlen=CHANGES_KEPT, approximate=True)
+        await _execute(pipe)
 
 
 async def _execute(pipe: Pipeline) -> list[Any]:

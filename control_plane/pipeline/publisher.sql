@@ -17,6 +17,7 @@ FROM (
     SELECT
         encode(uuid_send(links.tenant_id), 'base64') AS tenant_id,
         encode(uuid_send(links.id), 'base64') AS id,
+        links.domain,
         links.slug,
         links.version,
         links.is_active,
@@ -56,3 +57,41 @@ LIMIT :page_size;
 -- name: try_resync_lock(lock)$
 -- Held until the transaction ends.
 SELECT pg_try_advisory_xact_lock(:lock);
+
+-- name: claim_domain_changes(batch_size)
+SELECT id, domain
+FROM domain_outbox
+ORDER BY id
+LIMIT :batch_size
+FOR UPDATE SKIP LOCKED;
+
+-- name: delete_domain_changes(ids)!
+DELETE FROM domain_outbox WHERE id = ANY(CAST(:ids AS bigint[]));
+
+-- name: hold_domains(lock)$
+-- Until the transaction ends.
+SELECT pg_advisory_xact_lock(:lock);
+
+-- name: lock_domains(lock)$
+-- Until it is unlocked.
+SELECT pg_advisory_lock(:lock);
+
+-- name: unlock_domains(lock)$
+SELECT pg_advisory_unlock(:lock);
+
+-- name: settle_domains(domains)
+-- Write down whose domains these are now; those that nobody ever proved are passed over.
+INSERT INTO edge_domains (domain, tenant_id, version)
+SELECT wanted.domain, owner.tenant_id, nextval('edge_domain_versions')
+FROM unnest(CAST(:domains AS text[])) AS wanted (domain)
+LEFT JOIN custom_domains AS owner ON owner.domain = wanted.domain AND owner.status = 'verified'
+WHERE owner.tenant_id IS NOT NULL
+   OR EXISTS (SELECT FROM edge_domains AS known WHERE known.domain = wanted.domain)
+   OR EXISTS (SELECT FROM custom_domains AS lapsed
+              WHERE lapsed.domain = wanted.domain AND lapsed.status = 'lapsed')
+   OR EXISTS (SELECT FROM links WHERE links.domain = wanted.domain)
+ON CONFLICT (domain) DO UPDATE SET tenant_id = EXCLUDED.tenant_id, version = EXCLUDED.version
+RETURNING domain, tenant_id, version;
+
+-- name: list_domains()
+SELECT domain, tenant_id, version FROM edge_domains;

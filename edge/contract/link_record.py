@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from edge.contract.redis_keys import link_key
+
 VERSION_DIGITS: Final = 16
 """Enough for any version that a Lua number holds exactly (below 2^53)."""
 
@@ -49,6 +51,7 @@ class LinkRecord(msgspec.Struct, array_like=True, frozen=True):
     `geo_default`: index for every other country; None for a plain A/B link.
     `winner`: index of the declared winner, which takes all traffic; None while undecided.
     `forward_query`: add the visitor's query parameters that the destination does not set itself.
+    `domain`: the custom domain that the link belongs to; "" for the service's own names.
     """
 
     tenant_id: bytes
@@ -62,6 +65,12 @@ class LinkRecord(msgspec.Struct, array_like=True, frozen=True):
     winner: int | None
     stickiness: Stickiness
     forward_query: bool
+    domain: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the link is looked up by, see redis_keys.link_key."""
+        return link_key(self.domain, self.slug)
 
 
 class BadLinkError(ValueError):

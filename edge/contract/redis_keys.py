@@ -47,14 +47,22 @@ def _find_tags() -> tuple[str, ...]:
 _TAGS: Final = _find_tags()
 
 
-def link_group(slug: str) -> int:
-    """Give the group that a link belongs to, from 0 to GROUPS - 1."""
-    return crc_hqx(slug.encode(), 0) % GROUPS
+def link_key(domain: str, slug: str) -> str:
+    """Give what a link is looked up by: its slug, behind its domain and a slash if it has one.
+
+    Neither has a slash in it. With an empty slug it stands for all of the domain's links.
+    """
+    return f"{domain}/{slug}" if domain else slug
 
 
-def link(slug: str) -> str:
-    """Give the string with a link's record (link_record.py)."""
-    return f"{PREFIX}:link:{{{_TAGS[link_group(slug)]}}}:{slug}"
+def link_group(key: str) -> int:
+    """Give the group that a link belongs to, from 0 to GROUPS - 1. `key`: see link_key."""
+    return crc_hqx(key.encode(), 0) % GROUPS
+
+
+def link(key: str) -> str:
+    """Give the string with a link's record (link_record.py). `key`: see link_key."""
+    return f"{PREFIX}:link:{{{_TAGS[link_group(key)]}}}:{key}"
 
 
 def links_ready(group: int) -> str:
@@ -70,8 +78,18 @@ def links_resync(group: int) -> str:
     return f"{PREFIX}:links:resync:{{{_TAGS[group]}}}"
 
 
+def domains() -> str:
+    """Give the hash with the records of custom domains by domain (domain_record.py).
+
+    It lies with the first group of links, whose marker vouches for it too.
+    """
+    return f"{PREFIX}:domains:{{{_TAGS[0]}}}"
+
+
 def link_changes() -> str:
-    """Give the stream of slugs whose record changed; fields `s` (slug) and `v` (version).
+    """Give the stream of what has changed; fields `s` (see link_key) and `v` (version).
+
+    `s` is a link's key; behind a domain and a slash comes no slug when the domain itself has changed.
 
     It lies with the first group of links: when its master changes, so does a marker.
     """

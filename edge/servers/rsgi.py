@@ -35,6 +35,7 @@ class RsgiApp:
 
     async def __rsgi__(self, scope: Scope, protocol: RSGIHTTPProtocol) -> None:
         """Answer one request."""
+        authority = scope.authority
         request = EdgeRequest(
             scope.method,
             scope.path,
@@ -42,6 +43,7 @@ class RsgiApp:
             scope.scheme,
             _strip_port(scope.client),
             scope.headers,  # type: ignore[arg-type]  # its stub omits get_all
+            "" if authority is None else authority.rpartition("@")[2],
         )
         response = self._worker.answer(request)
         if response is None:

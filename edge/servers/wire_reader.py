@@ -139,9 +139,9 @@ class RequestReader(asyncio.Protocol):
         ):
             self._is_closing = True
             self._ending = answers.CLOSE
-        path, query = split_target(self._target)
+        path, query, authority = split_target(self._target)
         method = self._parser.get_method().decode()
-        request = EdgeRequest(method, path, query, "http", self.peer or "", self._headers)
+        request = EdgeRequest(method, path, query, "http", self.peer or "", self._headers, authority)
         self._take(request)
         self.deadline = server.now + server.limits.idle_s
 

@@ -13,7 +13,8 @@ from control_plane.core.clock import utc_now
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.pipeline import publisher
 from edge.contract import redis_keys
-from tests.builders import LinkRow, VariantRow, insert_link, insert_user, update_link
+from edge.contract.domain_record import NOBODY, decode_domain
+from tests.builders import LinkRow, VariantRow, insert_link, insert_user, set_domain, update_link
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
+DOMAIN = "go.acme.example"
 LINKS = 200
 """Enough to have about as many on every master."""
 
@@ -58,8 +60,9 @@ def slug_on(cluster: ValkeyCluster, master: Node) -> str:
 class Asked:
     """Asks an edge for a link over and over, and remembers each status."""
 
-    def __init__(self, edge: EdgeProcesses, slug: str) -> None:
+    def __init__(self, edge: EdgeProcesses, slug: str, host: str = "edge.example") -> None:
         self._edge = edge
+        self._headers = {"Host": host}
         self._path = f"/{slug}"
         self.statuses: set[int] = set()
 
@@ -67,7 +70,7 @@ class Asked:
         await eventually(lambda: self._ask(status), timeout_s)
 
     async def _ask(self, wanted: int) -> bool:
-        status, _headers, _body = await asyncio.to_thread(self._edge.get, self._path, "HEAD")
+        status, _headers, _body = await asyncio.to_thread(self._edge.get, self._path, "HEAD", self._headers)
         self.statuses.add(status)
         return status == wanted
 
@@ -197,3 +200,60 @@ class TestNever404:
         assert asked.statuses <= {302, 503}
         for _state in cluster.move_slot(slot, target, source):
             pass
+
+
+class TestDomains:
+    async def test_links_of_a_domain_are_served_from_every_master(
+        self, cluster: ValkeyCluster, pool: asyncpg.Pool, edge: EdgeProcesses, pipeline: Pipeline
+    ) -> None:
+        pipeline.start_publisher()
+        await edge.ready()
+        links = await self.add_links(pool, [f"slug-{number}" for number in range(30)])
+        assert {cluster.master_of(redis_keys.link(f"{DOMAIN}/{link.slug}")) for link in links} == set(
+            cluster.masters()
+        )
+        for link in links:
+            await Asked(edge, link.slug, DOMAIN).until(302)
+            assert edge.get(f"/{link.slug}")[0] == 404
+
+    async def test_a_replica_that_takes_over_without_the_latest_change_of_a_domain(
+        self, cluster: ValkeyCluster, pool: asyncpg.Pool, edge: EdgeProcesses, pipeline: Pipeline
+    ) -> None:
+        pipeline.start_publisher()
+        await edge.ready()
+        (link,) = await self.add_links(pool, [uuid4().hex[:12]])
+        await Asked(edge, link.slug, DOMAIN).until(302)
+        master = cluster.master_of(redis_keys.domains())
+        replica = cluster.replica_of(master)
+        os.kill(replica.server.pid, signal.SIGSTOP)
+        try:
+            master.ask("CLIENT KILL", "TYPE", "replica")  # it misses what its master now takes
+            async with pool.acquire() as db:
+                await set_domain(db, link.tenant_id, DOMAIN, "lapsed")
+            await eventually(lambda: is_nobodys(master))
+            await Asked(edge, link.slug, DOMAIN).until(410)
+        finally:
+            master.kill()
+            os.kill(replica.server.pid, signal.SIGCONT)
+        asked = Asked(edge, link.slug, DOMAIN)
+        for _ in range(2):  # a worker that saw the change, and one that has only what the replica had
+            await eventually(lambda: (health := edge.health()) and health.links_ready, timeout_s=30)
+            await asked.until(410)
+            edge.kill()
+            edge.start()
+            await eventually(lambda: edge.get("/_/health/live")[0] == 200, timeout_s=20)
+        assert asked.statuses <= {410, 503}
+
+    async def add_links(self, pool: asyncpg.Pool, slugs: list[str]) -> list[LinkRow]:
+        async with pool.acquire() as db:
+            tenant_id, user_id = await insert_user(db)
+            await set_domain(db, tenant_id, DOMAIN)
+            links = [LinkRow(tenant_id, user_id, slug, domain=DOMAIN) for slug in slugs]
+            for link in links:
+                await insert_link(db, link)
+        return links
+
+
+def is_nobodys(master: Node) -> bool:
+    value = master.redis.hget(redis_keys.domains(), DOMAIN)
+    return isinstance(value, bytes) and decode_domain(value).tenant_id == NOBODY

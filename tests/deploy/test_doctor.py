@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from control_plane.delivery.courier import NO_SMTP_SERVER
 from deploy import doctor
 from deploy.data_folder import Ready
 from edge.status import Events, Health, JournalUse
@@ -20,6 +21,7 @@ from tests.support import eventually, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import asyncpg
     from redis.asyncio import Redis
 
 HEALTHY = Health(
@@ -167,3 +169,52 @@ class TestProcesses:
         child.kill()
         child.wait()
         assert "Start ./switchyard up again" in await self.find_fault(stack)
+
+
+class TestMessages:
+    """What doctor says of the queue of messages."""
+
+    @staticmethod
+    async def add(pool: asyncpg.Pool, status: str = "queued", overdue_s: int = 0, reason: str = "") -> None:
+        job_id = await pool.fetchval(
+            "INSERT INTO pgqueuer (priority, entrypoint, payload, status, execute_after)"
+            " VALUES (0, 'send_message', '', $1, now() - make_interval(secs => $2)) RETURNING id",
+            status,
+            overdue_s,
+        )
+        if reason:
+            await pool.execute(
+                "INSERT INTO pgqueuer_log (job_id, status, entrypoint, priority, traceback)"
+                " VALUES ($1, 'failed', 'send_message', 0, $2)",
+                job_id,
+                {"exception_message": reason},
+            )
+
+    @staticmethod
+    async def examine(database_url: str) -> doctor.Check:
+        report = await doctor.examine({"SWITCHYARD_DATABASE_URL": database_url})
+        return next(check for check in report.checks if check.name == "messages")
+
+    async def test_those_that_wait_and_those_that_are_dead_are_counted(
+        self, pool: asyncpg.Pool, database_url: str
+    ) -> None:
+        assert (await self.examine(database_url)).ok
+        await self.add(pool)
+        await self.add(pool, overdue_s=-3600)
+        await self.add(pool, "failed", reason="the server answered 550")
+        check = await self.examine(database_url)
+        assert check.ok
+        assert "2 messages wait to be delivered, 1 could not be" in check.says
+        assert "because the server answered 550" in check.says
+
+    async def test_one_that_is_late_is_found(self, pool: asyncpg.Pool, database_url: str) -> None:
+        await self.add(pool, overdue_s=90)
+        check = await self.examine(database_url)
+        assert not check.ok
+        assert "does a jobs worker run?" in check.says
+
+    async def test_nothing_set_to_send_with_is_found(self, pool: asyncpg.Pool, database_url: str) -> None:
+        await self.add(pool, "failed", reason=NO_SMTP_SERVER)
+        check = await self.examine(database_url)
+        assert not check.ok
+        assert "Set SWITCHYARD_SMTP_URL" in check.says

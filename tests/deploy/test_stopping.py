@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from control_plane.domains.api_keys.secret import make_secret
+from deploy import mail_catcher
 from deploy.http_probe import fetch
 from deploy.roles import ROLES, STOP_S
 from deploy.services import listens
@@ -42,7 +43,7 @@ class Processes:
 
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         self._folder = folder
-        self.ports = {"api": free_port(), "edge": free_port()}
+        self.ports = {role: free_port() for role in ("api", "edge", "mail-catcher")}
         self._environment = os.environ | {
             "SWITCHYARD_DATABASE_URL": database_url,
             "SWITCHYARD_REDIS_URL": redis_url,
@@ -51,6 +52,9 @@ class Processes:
             "SWITCHYARD_API_PORT": str(self.ports["api"]),
             "SWITCHYARD_EDGE_PORT": str(self.ports["edge"]),
             "SWITCHYARD_JOURNAL_DIR": str(folder / "journal"),
+            mail_catcher.SMTP_PORT: str(free_port()),
+            mail_catcher.HTTP_PORT: str(self.ports["mail-catcher"]),
+            mail_catcher.FOLDER: str(folder / "mails"),
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey, import_key
+from joserfc.jwk import OctKey, RSAKey, import_key
 
 from control_plane.core.tokens import ALGORITHM, InvalidToken, issue_token, verify_token
 
@@ -26,7 +26,7 @@ ENCODED_PAYLOAD = (
     "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 )
 
-HS256_KEY = {
+HS256_KEY: dict[str, Any] = {
     "kty": "oct",
     "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
 }
@@ -34,7 +34,7 @@ HS256_TOKEN = (
     f"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{ENCODED_PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 )
 
-RS256_KEY = {
+RS256_KEY: dict[str, Any] = {
     "kty": "RSA",
     "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-"
     "yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQ"
@@ -49,7 +49,7 @@ RS256_TOKEN = (
     "2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
 )
 
-ES256_KEY = {
+ES256_KEY: dict[str, Any] = {
     "kty": "EC",
     "crv": "P-256",
     "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -145,7 +145,7 @@ def sign(header: dict[str, Any], secret: str) -> str:
 class TestAlgorithmConfusion:
     def test_a_public_key_is_no_secret(self) -> None:
         """The attack: whoever verifies RS256 would take its public key for the key of a MAC."""
-        public = import_key(RS256_KEY).as_pem(private=False).decode()
+        public = RSAKey.import_key(RS256_KEY).as_pem(private=False).decode()
         confused = sign_by_hand({"alg": "HS256"}, PAYLOAD, public.encode())
         for algorithm in ("RS256", "HS256"):
             assert read(confused, RS256_KEY, algorithm) is None

@@ -91,8 +91,8 @@ async def insert_factors(pool: asyncpg.Pool, sealer: Sealer, count: int) -> None
         for factor_id in (new_id() for _ in range(count)):
             secret = sealer.seal(factor_id.bytes, f"mfa_factors.secret:{factor_id}")
             await db.execute(
-                "INSERT INTO mfa_factors (tenant_id, id, user_id, kind, secret, created_at)"
-                " VALUES ($1, $2, $3, 'TOTP', $4, $5)",
+                "INSERT INTO mfa_factors (tenant_id, id, user_id, kind, secret, created_at, verified_at)"
+                " VALUES ($1, $2, $3, 'TOTP', $4, $5, $5)",
                 tenant_id,
                 factor_id,
                 user_id,

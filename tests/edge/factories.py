@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import uuid_utils
 
 from edge.contract import redis_keys
+from edge.contract.domain_record import DomainRecord, encode_domain
 from edge.contract.events import Click, Reason
 from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant, encode_link
 from edge.request import EdgeRequest
@@ -59,8 +60,15 @@ def make_link(**changes: object) -> LinkRecord:
 async def publish(redis: Redis, *links: LinkRecord) -> None:
     """Write links and announce them, as the publisher does."""
     for link in links:
-        await redis.set(redis_keys.link(link.slug), encode_link(link))
-        await redis.xadd(redis_keys.link_changes(), {"s": link.slug, "v": link.version})
+        await redis.set(redis_keys.link(link.key), encode_link(link))
+        await redis.xadd(redis_keys.link_changes(), {"s": link.key, "v": link.version})
+
+
+async def publish_domain(redis: Redis, domain: str, tenant_id: bytes = TENANT, version: int = 1) -> None:
+    """Write a custom domain and announce it, as the publisher does."""
+    value = encode_domain(DomainRecord(domain, version, tenant_id))
+    await redis.hset(redis_keys.domains(), domain, value)
+    await redis.xadd(redis_keys.link_changes(), {"s": f"{domain}/", "v": version})
 
 
 async def declare_ready(redis: Redis, epoch: str = "1") -> None:
@@ -87,12 +95,13 @@ class FakeHeaders:
         return [value for name, value in self._headers if name == key]
 
 
-def make_request(
+def make_request(  # noqa: PLR0913  what a request has
     path: str = "/summer",
     *headers: tuple[str, str],
     method: str = "GET",
     query: str = "",
     scheme: str = "http",
     peer: str = "198.51.100.77",
+    authority: str = "",
 ) -> EdgeRequest:
-    return EdgeRequest(method, path, query, scheme, peer, FakeHeaders(*headers))
+    return EdgeRequest(method, path, query, scheme, peer, FakeHeaders(*headers), authority)

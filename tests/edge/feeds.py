@@ -65,8 +65,8 @@ async def slow_load(edge: RunningFeed, slug: str) -> AsyncIterator[None]:
     """Load a link; what happens inside the `with` happens after Redis was read, before that is used."""
     read, has_read, go_on = edge.feed._read_links, asyncio.Event(), asyncio.Event()
 
-    async def read_slowly(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
-        found = await read(slugs)
+    async def read_slowly(keys: list[str]) -> list[tuple[bytes | None, bool]]:
+        found = await read(keys)
         has_read.set()
         await go_on.wait()
         return found

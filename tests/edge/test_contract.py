@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract import redis_keys
+from edge.contract.domain_record import BadDomainError, DomainRecord, decode_domain, encode_domain
 from edge.contract.events import (
     FRAME_HEADER,
     BadChunkError,
@@ -75,10 +76,11 @@ LINK = LinkRecord(
     winner=None,
     stickiness=Stickiness.COOKIE,
     forward_query=True,
+    domain="go.acme.example",
 )
 LINK_BYTES = bytes.fromhex(
     "30303030303030303030303030303432"
-    "9b"
+    "9c"
     "c410000102030405060708090a0b0c0d0e0f"
     "c410101112131415161718191a1b1c1d1e1f"
     "a673756d6d6572"
@@ -88,6 +90,11 @@ LINK_BYTES = bytes.fromhex(
     "94c410303132333435363738393a3b3c3d3e3fa162b268747470733a2f2f622e6578616d706c652f1e"
     "81a2425201"
     "00c001c3"
+    "af676f2e61636d652e6578616d706c65"
+)
+DOMAIN = DomainRecord("go.acme.example", 7, bytes(range(16)))
+DOMAIN_BYTES = bytes.fromhex(
+    "3030303030303030303030303030303793af676f2e61636d652e6578616d706c6507c410000102030405060708090a0b0c0d0e0f"
 )
 BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
 
@@ -144,8 +151,16 @@ class TestLinkRecord:
         assert decode_link(LINK_BYTES) == LINK
 
     def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
-        newer = LINK_BYTES[:16] + b"\x9c" + LINK_BYTES[17:] + b"\xc3"
+        newer = LINK_BYTES[:16] + b"\x9d" + LINK_BYTES[17:] + b"\xc3"
         assert decode_link(newer) == LINK
+
+    def test_bytes_from_before_there_were_custom_domains_still_decode(self) -> None:
+        old = LINK_BYTES[:16] + b"\x9b" + LINK_BYTES[17:-16]
+        assert decode_link(old) == msgspec.structs.replace(LINK, domain="")
+
+    def test_a_link_is_looked_up_by_domain_and_slug(self) -> None:
+        assert LINK.key == "go.acme.example/summer"
+        assert msgspec.structs.replace(LINK, domain="").key == "summer"
 
     def test_states_and_stickiness_keep_their_numbers(self) -> None:
         assert [state.value for state in (LinkState.ACTIVE, LinkState.INACTIVE, LinkState.DELETED)] == [
@@ -163,6 +178,20 @@ class TestLinkRecord:
     def test_garbage_is_refused(self, value: bytes) -> None:
         with pytest.raises(BadLinkError):
             decode_link(value)
+
+
+class TestDomainRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_domain(DOMAIN) == DOMAIN_BYTES
+        assert decode_domain(DOMAIN_BYTES) == DOMAIN
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        assert decode_domain(DOMAIN_BYTES[:16] + b"\x94" + DOMAIN_BYTES[17:] + b"\xc3") == DOMAIN
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadDomainError):
+            decode_domain(value)
 
 
 class TestChunk:
@@ -213,6 +242,8 @@ class TestFrames:
 def test_redis_names_are_what_they_were() -> None:
     assert redis_keys.FLUSHER_GROUP == "flusher"
     assert redis_keys.link("summer") == "sy1:link:{61}:summer"
+    assert redis_keys.link("go.acme.example/summer") == "sy1:link:{342}:go.acme.example/summer"
+    assert redis_keys.domains() == "sy1:domains:{10}"
     assert redis_keys.links_ready(0) == "sy1:links:ready:{10}"
     assert redis_keys.links_resync(63) == "sy1:links:resync:{40}"
     assert redis_keys.link_changes() == "sy1:links:changes:{10}"

@@ -5,100 +5,26 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import uuid_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.contract.events import Click, Reason, decode_event, split_frames
+from edge.contract.events import Click, Reason
 from edge.contract.link_record import LinkState, Stickiness
 from edge.counters import Counter
-from edge.geo import CountryLookup
-from edge.handler import QUERY_LENGTH, REFERRER_LENGTH, USER_AGENT_LENGTH, Handler, read_pinned_variant
-from edge.journal import Journal
+from edge.handler import QUERY_LENGTH, REFERRER_LENGTH, USER_AGENT_LENGTH, read_pinned_variant
 from edge.link_cache import LinkCache
 from edge.link_feed import LinksUnavailableError
-from edge.request import ProxyTrust
 from tests.edge.factories import FakeHeaders, make_link, make_request, make_variant
+from tests.edge.handlers import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from edge.contract.link_record import LinkRecord
-    from edge.link_cache import CachedLink
-    from edge.request import EdgeResponse
 
 FIRST, SECOND = make_variant(1, 50), make_variant(2, 50)
 PROXY = "10.0.0.1"
-
-
-class Room:
-    is_full = False
-
-    def allows(self, _more_bytes: int) -> bool:
-        return not self.is_full
-
-    def refuse_for_now(self) -> None:
-        self.is_full = True
-
-
-class Feed:
-    """What a look-up in Redis gives: a link, None, or a fault."""
-
-    def __init__(self) -> None:
-        self.result: CachedLink | Exception | None = None
-        self.asked: list[str] = []
-
-    async def load(self, slug: str) -> CachedLink | None:
-        self.asked.append(slug)
-        if isinstance(self.result, Exception):
-            raise self.result
-        return self.result
-
-
-class Edge:
-    """A handler with all that it needs, and what it wrote down."""
-
-    def __init__(self, folder: Path) -> None:
-        self.room = Room()
-        self.journal = Journal.create(folder / uuid.uuid4().hex, segment_bytes=1 << 20, room=self.room)
-        self.cache = LinkCache(size=100, unknown_ttl_s=60)
-        self.feed = Feed()
-        self.draw = 0.0
-        self.handler = Handler(
-            cache=self.cache,
-            feed=self.feed,  # type: ignore[arg-type]  # only `load` is needed
-            journal=self.journal,
-            countries=CountryLookup(database="", header="CF-IPCountry"),
-            trust=ProxyTrust("10.0.0.0/8"),
-            cookie_max_age_s=3600,
-            fingerprint_seed=7,
-            new_id=uuid_utils.uuid7,
-            draw=lambda: self.draw,
-        )
-
-    def get(
-        self, path: str = "/summer", *headers: tuple[str, str], **facts: str
-    ) -> tuple[int, dict[str, str]]:
-        response = self.handler.answer(make_request(path, *headers, **facts))
-        assert response is not None
-        return response.status, _as_dict(response)
-
-    def clicks(self) -> list[Click]:
-        self.journal.cut()
-        return [
-            decode_event(payload)
-            for cut in self.journal.unshipped
-            for payload in split_frames(self.journal.read_chunk(cut).body)
-        ]
-
-    def count(self, counter: Counter) -> int:
-        return self.journal.counters.values[counter]
-
-
-def _as_dict(response: EdgeResponse) -> dict[str, str]:
-    assert len({name for name, _ in response.headers}) == len(response.headers)
-    return dict(response.headers)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.contract.link_record import LinkState
-from edge.link_cache import EVICTION_LOOKS, UNKNOWN_SLUGS, LinkCache
+from edge.link_cache import EVICTION_LOOKS, UNKNOWN_KEYS, LinkCache
 from tests.edge.factories import make_link
 
 
@@ -163,7 +163,7 @@ class TestRestoring:
         for slug in ("aaa", "bbb", "ccc"):
             old.store(make_link(slug=slug))
         newer = cache.put(make_link(slug="aaa", version=2))
-        cache.restore(old.read_values([*old.list_slugs(), "gone"]))
+        cache.restore(old.read_values([*old.list_keys(), "gone"]))
         assert cache.get("aaa") is newer
         assert cache.get("bbb") is not None
         assert "ccc" not in cache  # what is there is never pushed out
@@ -197,9 +197,9 @@ class TestUnknown:
     def test_a_flood_of_unknown_slugs_is_bounded_and_evicts_no_link(self) -> None:
         cache = make_cache(2)
         cache.put(make_link())
-        for number in range(UNKNOWN_SLUGS + 1000):
+        for number in range(UNKNOWN_KEYS + 1000):
             cache.put_unknown(f"x{number}", now_s=0)
-        assert len(cache._unknown) == UNKNOWN_SLUGS
+        assert len(cache._unknown) == UNKNOWN_KEYS
         assert "summer" in cache
         assert not cache.is_unknown("x999", now_s=0)
         assert cache.is_unknown("x1000", now_s=0)

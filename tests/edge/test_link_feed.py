@@ -102,9 +102,9 @@ class TestLoading:
         await edge.ready()
         read, trips = edge.feed._read_links, list[int]()
 
-        async def read_and_note(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
-            trips.append(len(slugs))
-            return await read(slugs)
+        async def read_and_note(keys: list[str]) -> list[tuple[bytes | None, bool]]:
+            trips.append(len(keys))
+            return await read(keys)
 
         edge.feed._read_links = read_and_note  # type: ignore[method-assign]  # this test's own feed
         slugs = [f"link-{number}" for number in range(40)] + [f"none-{number}" for number in range(40)]
@@ -251,10 +251,10 @@ def count_look_ups(edge: RunningFeed) -> dict[str, int]:
     looked_up: dict[str, int] = {}
     read = edge.feed._read_links
 
-    async def read_and_count(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
-        for slug in slugs:
+    async def read_and_count(keys: list[str]) -> list[tuple[bytes | None, bool]]:
+        for slug in keys:
             looked_up[slug] = looked_up.get(slug, 0) + 1
-        return await read(slugs)
+        return await read(keys)
 
     edge.feed._read_links = read_and_count  # type: ignore[method-assign]  # this test's own feed
     return looked_up

@@ -41,7 +41,7 @@ class TestRenewing:
         renewing = asyncio.create_task(edge.feed.keep_renewing())
         await eventually(lambda: edge.feed.has_caught_up)
         await end_tasks([renewing])
-        assert sorted(edge.cache.list_slugs()) == sorted(names[1:])
+        assert sorted(edge.cache.list_keys()) == sorted(names[1:])
         assert {edge.version_of(slug) for slug in names[1:]} == {2}
 
     async def test_a_change_while_its_link_is_being_renewed_is_not_missed(
@@ -52,8 +52,8 @@ class TestRenewing:
         await edge.ready()
         read, has_read, go_on = edge.feed._read_links, asyncio.Event(), asyncio.Event()
 
-        async def read_slowly(slugs: list[str]) -> list[tuple[bytes | None, bool]]:
-            found = await read(slugs)
+        async def read_slowly(keys: list[str]) -> list[tuple[bytes | None, bool]]:
+            found = await read(keys)
             has_read.set()
             await go_on.wait()
             return found

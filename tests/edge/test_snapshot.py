@@ -28,7 +28,7 @@ from edge.snapshot import (
     read_snapshot,
 )
 from edge.worker import end_tasks
-from tests.edge.factories import declare_ready, make_link, publish
+from tests.edge.factories import declare_ready, make_link, publish, publish_domain
 from tests.edge.processes import EdgeProcesses
 from tests.support import eventually
 
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 VALUES = {f"slug-{number}": b"record %d" % number for number in range(5)}
 
 
-def write(path: Path, *blocks: dict[str, bytes], written_ms: int = 7) -> bytes:
+def write(
+    path: Path, *blocks: dict[str, bytes], written_ms: int = 7, domains: dict[str, bytes] | None = None
+) -> bytes:
     with SnapshotWriter(path) as writer:
+        writer.write_domains(domains or {})
         for block in blocks:
             writer.write(block)
         writer.finish(written_ms)
@@ -84,6 +87,24 @@ class TestFile:
         write(tmp_path / "links")
         assert read_links(tmp_path / "links") == {}
 
+    def test_custom_domains_are_apart_from_links(self, tmp_path: Path) -> None:
+        path = tmp_path / "links"
+        write(path, VALUES, domains={"go.acme.example": b"record"})
+        snapshot = read_snapshot(path)
+        assert snapshot.links == len(VALUES)
+        assert snapshot.domains is not None
+        assert decode_block(snapshot.domains) == {"go.acme.example": b"record"}
+        assert read_links(path) == VALUES
+
+    def test_one_from_before_there_were_custom_domains_has_none(self, tmp_path: Path) -> None:
+        path = tmp_path / "links"
+        block = msgspec.msgpack.encode(VALUES)
+        header = struct.pack("<8sIIQQ", b"SYLINKS\n", 1, 1, len(VALUES), 7)
+        frame = struct.pack("<IQ", len(block), xxh3_64_intdigest(block))
+        path.write_bytes(header + struct.pack("<Q", xxh3_64_intdigest(header)) + frame + block)
+        assert read_snapshot(path).domains is None
+        assert read_links(path) == VALUES
+
     @given(data=st.data())
     def test_any_flipped_bit_is_noticed(self, content: bytes, data: st.DataObject) -> None:
         bit = data.draw(st.integers(0, len(content) * 8 - 1))
@@ -106,8 +127,8 @@ class TestFile:
 
     def test_another_version_is_refused(self, content: bytes) -> None:
         header = bytearray(content[:32])
-        struct.pack_into("<I", header, 8, 2)
-        with pytest.raises(BadSnapshotError, match="version 2"):
+        struct.pack_into("<I", header, 8, 3)
+        with pytest.raises(BadSnapshotError, match="version 3"):
             read(bytes(header) + struct.pack("<Q", xxh3_64_intdigest(bytes(header))) + content[40:])
 
     @pytest.mark.parametrize("block", [b"", b"\xc1", b"\x81\xa1\xff\xc4\0", b"\x90", b"\x81\xa1a\x01"])
@@ -119,6 +140,7 @@ class TestFile:
         path = tmp_path / "links"
         before = write(path, VALUES)
         with SnapshotWriter(path) as writer:
+            writer.write_domains({})
             writer.write({"other": b"record"})
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
@@ -192,7 +214,7 @@ class TestKeeping:
         await declare_ready(redis)
         hosts.append(host := Host(path, redis_url))
         await eventually(lambda: len(host.cache) == 2499)
-        assert host.cache.read_values(host.cache.list_slugs()) == snapshot_of(*newest)
+        assert host.cache.read_values(host.cache.list_keys()) == snapshot_of(*newest)
         assert host.keeper.read_age_s() is None
         await eventually(lambda: host.feed.has_caught_up)
 
@@ -267,6 +289,34 @@ class TestKeeping:
         assert {left.name for left in list_folder(tmp_path)} == {"links.lock"}
         await host.keeper.write()
         assert read_links(tmp_path / "links") == snapshot_of(make_link())
+
+    async def test_custom_domains_come_back_with_their_links(
+        self, tmp_path: Path, redis_url: str, redis: Redis, hosts: list[Host]
+    ) -> None:
+        path, link = tmp_path / "links", make_link(domain="go.acme.example")
+        await publish_domain(redis, "go.acme.example")
+        await publish(redis, link)
+        await declare_ready(redis)
+        hosts.append(host := Host(path, redis_url))
+        await eventually(lambda: host.feed.is_ready)
+        await host.feed.load(link.key)
+        await eventually(
+            lambda: path.exists() and read_links(path) == {link.key: msgspec.msgpack.encode(link)}
+        )
+        await redis.flushall()
+        hosts.append(later := Host(path, redis_url))
+        await eventually(lambda: link.key in later.cache)
+        assert later.cache.domains.by_host["go.acme.example"].tenant_id == link.tenant_id
+
+    async def test_a_change_of_a_domain_alone_is_written(
+        self, tmp_path: Path, redis_url: str, redis: Redis, hosts: list[Host]
+    ) -> None:
+        path = tmp_path / "links"
+        await declare_ready(redis)
+        hosts.append(host := Host(path, redis_url))
+        await eventually(lambda: host.feed.is_ready and path.exists())
+        await publish_domain(redis, "go.acme.example")
+        await eventually(lambda: b"go.acme.example" in (read_snapshot(path).domains or b""))
 
     def test_it_lies_beside_the_journals_or_where_it_is_told(self) -> None:
         settings = Settings(redis_url="redis://localhost", journal_dir="/data/journal")

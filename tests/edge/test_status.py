@@ -29,6 +29,7 @@ async def worker(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(worker_module, "DRAIN_S", 0)
     settings = Settings(redis_url=redis_url, journal_dir=str(tmp_path / "journal"))
     with SnapshotWriter(snapshot_path(settings)) as writer:
+        writer.write_domains({})
         writer.write({"summer": msgspec.msgpack.encode(make_link())})
         writer.finish(written_ms=1000)
     worker = Worker(settings)

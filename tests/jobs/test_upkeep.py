@@ -155,3 +155,29 @@ class TestTrim:
         await upkeep.trim_job_log(pool, settings, NOW)
         assert [row["job_id"] for row in await pool.fetch("SELECT job_id FROM pgqueuer_log")] == [29]
         assert [row["count"] for row in await pool.fetch("SELECT count FROM pgqueuer_statistics")] == [29]
+
+
+class TestTrimDeadMessages:
+    async def test_only_old_ones_that_are_dead_go(self, pool: Pool, settings: Settings) -> None:
+        for entrypoint, status, age in (
+            ("send_message", "failed", 31),
+            ("send_message", "failed", 29),
+            ("send_message", "queued", 31),
+            ("another", "failed", 31),
+        ):
+            await pool.execute(
+                "INSERT INTO pgqueuer (priority, entrypoint, payload, status, updated)"
+                " VALUES (0, $1, '', $2, $3)",
+                entrypoint,
+                status,
+                NOW - timedelta(days=age),
+            )
+        await upkeep.trim_dead_messages(pool, settings, NOW)
+        rows = await pool.fetch(
+            "SELECT entrypoint, status, $1 - updated AS age FROM pgqueuer ORDER BY id", NOW
+        )
+        assert [(row["entrypoint"], row["status"], row["age"].days) for row in rows] == [
+            ("send_message", "failed", 29),
+            ("send_message", "queued", 31),
+            ("another", "failed", 31),
+        ]

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run_worker(database_url: str) -> Callable[[], AbstractAsyncContextManager[None]]:
-    settings = Settings(database_url=database_url, redis_url="redis://unused.example", jwt_secret="s" * 32)
+    settings = Settings(
+        database_url=database_url,
+        redis_url="redis://unused.example",
+        jwt_secret="s" * 32,
+        master_key="00" * 32,
+    )
 
     @contextlib.asynccontextmanager
     async def run() -> AsyncIterator[None]:
@@ -102,6 +107,7 @@ class TestRun:
             database_url=f"postgresql://x@127.0.0.1:{free_port()}/x",
             redis_url="redis://unused.example",
             jwt_secret="s" * 32,
+            master_key="00" * 32,
         )
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(nowhere, stop))

@@ -139,6 +139,11 @@ def test_prints_what_to_try(stack: Stack) -> None:
     assert f"curl -i {stack.ready['demo_link']}" in said
 
 
+def test_what_would_be_mailed_is_shown(stack: Stack) -> None:
+    assert f"Mail       {stack.ready['mail_url']}" in stack.said()
+    assert httpx.get(f"{stack.ready['mail_url']}/messages.json").json() == []
+
+
 def test_ready_file_is_complete_and_private(stack: Stack) -> None:
     ready = stack.ready
     assert {
@@ -151,7 +156,7 @@ def test_ready_file_is_complete_and_private(stack: Stack) -> None:
         "redis_url",
     } < ready.keys()
     assert list(ready["processes"]) == [
-        "postgres", "valkey", "publisher", "flusher", "jobs", "api", "edge-1", "edge-2",
+        "postgres", "valkey", "mail-catcher", "publisher", "flusher", "jobs", "api", "edge-1", "edge-2",
     ]  # fmt: skip
     assert all(is_running(pid) for pid in ready["processes"].values())
     assert (stack.data / "ready.json").stat().st_mode & 0o077 == 0

@@ -89,7 +89,10 @@ async def log_in(
 
 @post("/auth/register", dto=JsonBody[RegisterIn], return_dto=None)
 async def register(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[Decoded[RegisterIn]]
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    device: NamedDependency[Device],
+    data: JSONBody[Decoded[RegisterIn]],
 ) -> RegisteredOut:
     """Register with an e-mail address. A code is sent to it, which /v1/auth/verify/email takes.
 
@@ -97,6 +100,7 @@ async def register(
     """
     body = accept(data)
     identifier = credentials.read_identifier(body.email, None)
+    await credentials.count_stranger(services, device.ip_address)
     tenant_id = await _find_tenant(request, services)
     if tenant_id is None:
         raise Invalid([Fault("X-Tenant", "must name a tenant", request.headers.get("X-Tenant", ""))])

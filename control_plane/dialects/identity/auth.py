@@ -79,6 +79,12 @@ class AddressIn(msgspec.Struct, frozen=True, kw_only=True):
     phone_number: PhoneNumber | None = None
 
 
+class ResendIn(msgspec.Struct, frozen=True, kw_only=True):
+    """The token of the code that did not come."""
+
+    token: Token
+
+
 class ResetIn(msgspec.Struct, frozen=True, kw_only=True):
     """A new password, and the token that came by mail or text message."""
 
@@ -111,7 +117,10 @@ class AcceptedOut(msgspec.Struct, frozen=True):
 
 @post("/auth/register", dto=JsonBody[RegisterIn], return_dto=None)
 async def register(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], data: JSONBody[Decoded[RegisterIn]]
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    device: NamedDependency[Device],
+    data: JSONBody[Decoded[RegisterIn]],
 ) -> RegisteredOut:
     """Register with an e-mail address or a phone number. A code is sent to it, which verifies it.
 
@@ -121,6 +130,7 @@ async def register(
     identifier = credentials.read_identifier(body.email, body.phone_number)
     if body.accept_terms is False:
         raise Invalid([Fault("accept_terms", "must be true, or be left out", body.accept_terms)])
+    await credentials.count_stranger(services, device.ip_address)
     tenant_id = await credentials.find_tenant(services, body.tenant_slug)
     if tenant_id is None:
         raise Invalid([Fault("tenant_slug", "must name a tenant", body.tenant_slug)])
@@ -170,24 +180,30 @@ async def verify_phone(services: NamedDependency[Services], data: JSONBody[Decod
     return await _verify(services, accept(data), Purpose.PHONE)
 
 
-@post("/auth/verify/resend", status_code=202, dto=JsonBody[AddressIn], return_dto=None)
-async def send_code_again(services: NamedDependency[Services], data: JSONBody[Decoded[AddressIn]]) -> SentOut:
-    """Send a new code to an address that is not verified; the old one is dead. Five an hour at most."""
-    body = accept(data)
-    identifier = credentials.read_identifier(body.email, body.phone_number)
-    tenant_id = await credentials.find_tenant(services, body.tenant_slug)
-    return SentOut(await credentials.send_again(services, tenant_id, identifier, is_reset=False))
+@post("/auth/verify/resend", status_code=202, dto=JsonBody[ResendIn], return_dto=None)
+async def send_code_again(
+    services: NamedDependency[Services], device: NamedDependency[Device], data: JSONBody[Decoded[ResendIn]]
+) -> SentOut:
+    """Send a new code to where the code of this token went; the old one is dead. Five an hour at most.
+
+    The token may be used up; after a day, a forgotten password's reset is the way in.
+    """
+    token = accept(data).token
+    await credentials.count_stranger(services, device.ip_address)
+    return SentOut(await credentials.send_code_again(services, token))
 
 
 @post("/auth/password/reset/request", status_code=202, dto=JsonBody[AddressIn], return_dto=None)
 async def request_reset(
-    services: NamedDependency[Services], data: JSONBody[Decoded[AddressIn]]
+    services: NamedDependency[Services], device: NamedDependency[Device], data: JSONBody[Decoded[AddressIn]]
 ) -> AcceptedOut:
     """Have a token sent that replaces a forgotten password, if anybody has this address."""
     body = accept(data)
     identifier = credentials.read_identifier(body.email, body.phone_number)
-    tenant_id = await credentials.find_tenant(services, body.tenant_slug)
-    await credentials.send_again(services, tenant_id, identifier, is_reset=True)
+    await credentials.count_stranger(services, device.ip_address)
+    await credentials.send_reset(
+        services, await credentials.find_tenant(services, body.tenant_slug), identifier
+    )
     return AcceptedOut()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +12,7 @@ from control_plane.dialects.links.page import PageNumber, PerPage
 from control_plane.dialects.schemas import Moment
 from control_plane.domains.links.model import (
     DestinationUrl,
+    DomainName,
     GeoRules,
     Label,
     LinkDraft,
@@ -23,6 +24,7 @@ from control_plane.domains.links.model import (
     Weight,
     WinnerThreshold,
 )
+from control_plane.domains.links.short_urls import build_short_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,7 @@ class VariantCreateIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
-    """A new link. An explicit null counts as absent."""
+    """A new link. An explicit null counts as absent, but for the domain."""
 
     name: Annotated[LinkName, Meta(description="Descriptive name for the link")] | UnsetType
     variants: (
@@ -67,6 +69,17 @@ class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = None
+    domain: (
+        Annotated[
+            DomainName,
+            Meta(
+                description="A verified custom domain of the tenant. Absent: the one verified first, if "
+                "there is any. null: the service's own."
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
     auto_winner: (
         Annotated[bool, Meta(description="Enable automatic winner detection based on conversion rate")]
         | UnsetType
@@ -116,6 +129,7 @@ class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
 
     name: LinkName | UnsetType = UNSET
     slug: Annotated[str, Meta(description="Refused: a slug never changes")] | UnsetType = UNSET
+    domain: Annotated[str, Meta(description="Refused: a link never moves")] | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
     variants: (
         Annotated[
@@ -130,6 +144,14 @@ class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: GeoRules | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
     forward_query: bool | UnsetType = UNSET
+
+
+CustomDomain: TypeAlias = Annotated[
+    str, Meta(description="Custom domain that the link belongs to; null for the service's own")
+]
+ShortUrl: TypeAlias = Annotated[
+    str, Meta(description="Where visitors find the link", extra_json_schema={"format": "uri"})
+]
 
 
 class VariantOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +184,8 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment
     updated_at: Moment
     variants: list[VariantOut]
+    domain: CustomDomain | None = None
+    short_url: ShortUrl
 
 
 class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +202,8 @@ class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
     top_variant: Annotated[str, Meta(description="Label with the most conversions, then clicks")] | None = (
         None
     )
+    domain: CustomDomain | None = None
+    short_url: ShortUrl
 
 
 class LinkListOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +227,8 @@ def draft_link(wanted: LinkCreateIn) -> LinkDraft:
         name: getattr(defaults, name) if value is None else value
         for name, value in msgspec.structs.asdict(wanted).items()
     }
-    return LinkDraft(**(fields | {"is_active": True, "variants": draft_variants(wanted.variants)}))
+    fields |= {"is_active": True, "variants": draft_variants(wanted.variants), "domain": wanted.domain}
+    return LinkDraft(**fields)
 
 
 def draft_changes(wanted: LinkPatchIn) -> LinkDraft:
@@ -221,8 +248,8 @@ def draft_variants(
     ]
 
 
-def show_link(link: Link) -> LinkOut:
-    """Shape a link as this contract does."""
+def show_link(link: Link, edge_url: str) -> LinkOut:
+    """Shape a link as this contract does. `edge_url`: where the service's own links are found."""
     return LinkOut(
         id=link.id,
         user_id=link.user_id,
@@ -249,9 +276,13 @@ def show_link(link: Link) -> LinkOut:
             )
             for variant in link.variants
         ],
+        domain=link.domain or None,
+        short_url=build_short_url(link.domain, link.slug, edge_url),
     )
 
 
-def show_summary(link: LinkSummary) -> LinkListItemOut:
-    """Shape a link in a list as this contract does."""
-    return LinkListItemOut(**msgspec.structs.asdict(link))
+def show_summary(link: LinkSummary, edge_url: str) -> LinkListItemOut:
+    """Shape a link in a list as this contract does. `edge_url`: see `show_link`."""
+    short_url = build_short_url(link.domain, link.slug, edge_url)
+    facts = msgspec.structs.asdict(link) | {"domain": link.domain or None, "short_url": short_url}
+    return LinkListItemOut(**facts)

@@ -75,7 +75,10 @@ async def create_link(
     account: NamedDependency[Account],
     data: JSONBody[Decoded[LinkCreateIn]],
 ) -> Response[LinkOut]:
-    """Create a smart link with two to five variants. Weights must sum to exactly 100."""
+    """Create a smart link with two to five variants. Weights must sum to exactly 100.
+
+    A slug is free or taken on each domain by itself.
+    """
     idempotency_key, faults = read_idempotency_key(request)
     draft = draft_link(data.value)
     content = settle_content(draft, [*faults, *data.faults], services.settings.edge_url)
@@ -84,11 +87,12 @@ async def create_link(
         link, is_new = await service.create_link(
             db,
             account,
-            NewLink(draft.slug, content),
+            NewLink(draft.slug, content, draft.domain),
             now=services.clock(),
             idempotency_key=idempotency_key,
         )
-    return Response(show_link(link), status_code=201 if is_new else 200)
+    shown = show_link(link, services.settings.edge_url)
+    return Response(shown, status_code=201 if is_new else 200)
 
 
 @get(
@@ -109,7 +113,8 @@ async def list_links(
     assert query.value.per_page is not UNSET
     async with services.snapshot(account.tenant_id) as db:
         page = await service.list_links(db, account, PageRequest(query.value.page, query.value.per_page))
-    return LinkListOut(items=[show_summary(item) for item in page.items], total=page.total)
+    edge_url = services.settings.edge_url
+    return LinkListOut(items=[show_summary(item, edge_url) for item in page.items], total=page.total)
 
 
 @get(
@@ -126,7 +131,8 @@ async def get_link(
 ) -> LinkOut:
     """Get a link with all its variants and their current status."""
     async with services.snapshot(account.tenant_id) as db:
-        return show_link(await service.fetch_link(db, account, link_id))
+        link = await service.fetch_link(db, account, link_id)
+    return show_link(link, services.settings.edge_url)
 
 
 @patch(
@@ -155,7 +161,7 @@ async def change_link(
             edge_url=services.settings.edge_url,
             now=services.clock(),
         )
-    return show_link(link)
+    return show_link(link, services.settings.edge_url)
 
 
 @delete(

@@ -24,6 +24,13 @@ async def fetch_account(db: Connection, user_id: uuid.UUID, now: datetime) -> Ac
     return None if row is None else read_account(row)
 
 
+async def appoint(
+    db: Connection, tenant_id: uuid.UUID, user_id: uuid.UUID, password_hash: str, now: datetime
+) -> None:
+    """Make a user a superadmin with this password, whatever kept them out before."""
+    await _queries.appoint(db, tenant_id=tenant_id, user_id=user_id, password_hash=password_hash, now=now)
+
+
 def read_account(row: Mapping[str, Any]) -> Account:
     """Build an Account from a row that has the columns of fetch_account."""
     plan = Plan(row["code"], row["name"], row["api_access"], row["api_requests_per_hour"])

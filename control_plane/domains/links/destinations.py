@@ -41,6 +41,11 @@ def find_broken_rules(url: str, edge_url: str) -> list[str]:
     return broken
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine."""
+    return _canonical_host(host) == LOOPBACK
+
+
 def _has_valid_host(parts: SplitResult) -> bool:
     host = parts.hostname or ""
     if "[" in parts.netloc:

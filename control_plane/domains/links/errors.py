@@ -15,7 +15,10 @@ class LinkNotFound(NotFound):
 
 
 class SlugTaken(Conflict):
-    """Another link has this slug, or had it once: slugs are never given out twice."""
+    """Another link of the domain has this slug, or had it once: slugs are never given out twice.
+
+    Not by who takes a domain over, either: what was printed under it must not lead somewhere new.
+    """
 
     code = "slug_taken"
 

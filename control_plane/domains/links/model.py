@@ -17,6 +17,7 @@ Stickiness: TypeAlias = Literal["cookie", "fingerprint", "none"]
 
 LinkName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=100)]
 Slug: TypeAlias = Annotated[str, Meta(min_length=3, max_length=32, pattern="^[a-zA-Z0-9_-]+$")]
+DomainName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=50)]
 DestinationUrl: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2048)]
 Weight: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
@@ -37,11 +38,15 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as stored, with its present variants in their order."""
+    """A link as stored, with its present variants in their order.
+
+    `domain`: the custom domain that it belongs to; "" for the service's own names.
+    """
 
     tenant_id: uuid.UUID
     id: uuid.UUID
     user_id: uuid.UUID
+    domain: str
     slug: str
     name: str
     is_active: bool
@@ -62,6 +67,7 @@ class LinkSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A link in a list, with its totals. `top_variant`: label with the most conversions, then clicks."""
 
     id: uuid.UUID
+    domain: str
     slug: str
     name: str
     is_active: bool
@@ -95,10 +101,15 @@ class LinkContent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewLink(msgspec.Struct, frozen=True):
-    """A link to make, checked (rules.settle_content). `slug`: None to have one drawn."""
+    """A link to make, checked (rules.settle_content). `slug`: None to have one drawn.
+
+    `domain`: None for the service's own names; UNSET for what the tenant's links have by default. Left
+    out of fingerprints then, which so are what they were before there were domains.
+    """
 
     slug: str | None
     content: LinkContent
+    domain: str | UnsetType | None = UNSET
 
 
 class VariantDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +125,7 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     slug: str | UnsetType | None = UNSET
+    domain: str | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
     variants: list[VariantDraft] | UnsetType = UNSET
     auto_winner: bool | UnsetType = UNSET

@@ -1,12 +1,24 @@
--- name: insert_link(tenant_id, link_id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now)$
+-- name: find_first_domain(tenant_id)$
+SELECT domain
+FROM custom_domains
+WHERE tenant_id = :tenant_id AND status = 'verified'
+ORDER BY verified_at, id
+LIMIT 1;
+
+-- name: has_domain(tenant_id, domain)$
+SELECT EXISTS (
+    SELECT FROM custom_domains WHERE tenant_id = :tenant_id AND domain = :domain AND status = 'verified'
+);
+
+-- name: insert_link(tenant_id, link_id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now)$
 INSERT INTO links (
-    tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type,
+    tenant_id, id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type,
     geo_rules, stickiness, forward_query, version, created_at, updated_at
 ) VALUES (
-    :tenant_id, :link_id, :user_id, :slug, :name, :is_active, :auto_winner, :auto_winner_threshold,
+    :tenant_id, :link_id, :user_id, :domain, :slug, :name, :is_active, :auto_winner, :auto_winner_threshold,
     :routing_type, :geo_rules, :stickiness, :forward_query, 1, :now, :now
 )
-ON CONFLICT (slug) DO NOTHING
+ON CONFLICT (domain, slug) DO NOTHING
 RETURNING id;
 
 -- name: update_link(name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now, tenant_id, link_id)!
@@ -33,7 +45,7 @@ WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id AND delete
 FOR UPDATE;
 
 -- name: fetch_link(tenant_id, user_id, link_id)^
-SELECT tenant_id, id, user_id, slug, name, is_active, auto_winner, auto_winner_threshold,
+SELECT tenant_id, id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold,
        routing_type, geo_rules, stickiness, forward_query, version, created_at, updated_at, deleted_at
 FROM links
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id;
@@ -75,13 +87,13 @@ WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL;
 -- name: list_links(tenant_id, user_id, limit, offset)
 -- Totals are summed for the links of the page only.
 WITH page AS (
-    SELECT id, slug, name, is_active, routing_type, created_at
+    SELECT id, domain, slug, name, is_active, routing_type, created_at
     FROM links
     WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 )
-SELECT page.id, page.slug, page.name, page.is_active, page.routing_type, page.created_at,
+SELECT page.id, page.domain, page.slug, page.name, page.is_active, page.routing_type, page.created_at,
        coalesce(totals.clicks, 0) AS total_clicks,
        coalesce(totals.conversions, 0) AS total_conversions,
        totals.top_variant

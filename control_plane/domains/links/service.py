@@ -6,11 +6,13 @@ Every change makes the link's next version and queues its publication in the sam
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
 from control_plane.core.page import Page
@@ -20,6 +22,7 @@ from control_plane.domains.links import store
 from control_plane.domains.links.errors import LinkNotFound, NoFreeSlug, SlugTaken
 from control_plane.domains.links.model import LinkDraft, VariantDraft
 from control_plane.domains.links.rules import settle_content
+from control_plane.domains.links.short_urls import spell_domain
 from control_plane.domains.links.slugs import draw_slug
 from control_plane.domains.links.store import PlacedVariant
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from control_plane.domains.links.slugs import DrawSlug
 
 CREATE_ENDPOINT: Final = "links.create"
+FIXED: Final = frozenset({"slug", "domain"})
+"""What a link keeps for ever."""
 SLUG_DRAWS: Final = 10
 """So many collisions in a row do not happen by chance before there are billions of links."""
 
@@ -51,7 +56,7 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
     """Create a link: (link, whether it is new).
 
     With an `idempotency_key` that made a link before, that link is given as it is now.
-    Raises SlugTaken, IdempotencyKeyReused, NoFreeSlug.
+    Raises Invalid for a domain that the tenant has not, SlugTaken, IdempotencyKeyReused, NoFreeSlug.
     """
     link_id = new_id()
     if idempotency_key is not None:
@@ -59,7 +64,8 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
         earlier_id = await idempotency.claim(db, account, request, link_id, now)
         if earlier_id is not None:
             return await _fetch_existing(db, account, earlier_id), False
-    await _insert_with_slug(db, account, link_id, new_link, now=now, draw=draw)
+    domain = await _choose_domain(db, account.tenant_id, new_link.domain)
+    await _insert_with_slug(db, account, link_id, domain, new_link, now=now, draw=draw)
     placed = [PlacedVariant(new_id(), n, variant) for n, variant in enumerate(new_link.content.variants)]
     await store.insert_variants(db, account.tenant_id, link_id, placed, now)
     await store.enqueue_publication(db, account.tenant_id, link_id)
@@ -102,6 +108,8 @@ async def change_link(  # noqa: PLR0913  who, which, what, and what it is checke
     faults = list(shape_faults)
     if changes.slug is not UNSET:
         faults.append(Fault("slug", "must not be given: a slug never changes", changes.slug))
+    if changes.domain is not UNSET:
+        faults.append(Fault("domain", "must not be given: a link never moves", changes.domain))
     content = settle_content(_apply(changes, link), faults, edge_url)
     await store.update_link(db, account.tenant_id, link_id, content, now)
     if changes.variants is not UNSET:
@@ -119,6 +127,8 @@ async def delete_link(db: Connection, account: Account, link_id: uuid.UUID, now:
 
 def fingerprint(new_link: NewLink) -> bytes:
     """Give the SHA-256 of what a link is to be, however the request spelt it."""
+    if isinstance(new_link.domain, str):
+        new_link = msgspec.structs.replace(new_link, domain=spell_domain(new_link.domain))
     return hashlib.sha256(msgspec.json.encode(new_link, order="deterministic")).digest()
 
 
@@ -128,16 +138,37 @@ async def _fetch_existing(db: Connection, account: Account, link_id: uuid.UUID) 
     return link
 
 
+async def _choose_domain(db: Connection, tenant_id: uuid.UUID, wanted: str | UnsetType | None) -> str:
+    """Give the domain of a new link, "" for the service's own names. Raises Invalid."""
+    if wanted is UNSET:
+        return await store.find_first_domain(db, tenant_id) or ""
+    if wanted is None:
+        return ""
+    domain = spell_domain(wanted)
+    if not await store.has_domain(db, tenant_id, domain):
+        raise Invalid([Fault("domain", "must be a verified domain of the tenant", wanted)])
+    return domain
+
+
 async def _insert_with_slug(  # noqa: PLR0913  what create_link has in hand
-    db: Connection, account: Account, link_id: uuid.UUID, new_link: NewLink, *, now: datetime, draw: DrawSlug
+    db: Connection,
+    account: Account,
+    link_id: uuid.UUID,
+    domain: str,
+    new_link: NewLink,
+    *,
+    now: datetime,
+    draw: DrawSlug,
 ) -> None:
-    slug, content = new_link.slug, new_link.content
-    if slug is not None:
-        if not await store.insert_link(db, account, link_id, slug=slug, content=content, now=now):
-            raise SlugTaken(slug)
+    insert = partial(
+        store.insert_link, db, account, link_id, domain=domain, content=new_link.content, now=now
+    )
+    if new_link.slug is not None:
+        if not await insert(slug=new_link.slug):
+            raise SlugTaken(new_link.slug)
         return
     for _ in range(SLUG_DRAWS):
-        if await store.insert_link(db, account, link_id, slug=draw(), content=content, now=now):
+        if await insert(slug=draw()):
             return
     raise NoFreeSlug
 
@@ -158,7 +189,7 @@ async def _replace_variants(db: Connection, link: Link, content: LinkContent, no
 
 def _apply(changes: LinkDraft, link: Link) -> LinkDraft:
     """Lay changes over a link as it is: a draft of the whole."""
-    current = {name: getattr(link, name) for name in LinkDraft.__struct_fields__ if name != "slug"}
+    current = {name: getattr(link, name) for name in LinkDraft.__struct_fields__ if name not in FIXED}
     wanted = {name: getattr(changes, name) for name in current}
     whole = {name: current[name] if value is UNSET else value for name, value in wanted.items()}
     variants = link.variants if changes.variants is UNSET else changes.variants

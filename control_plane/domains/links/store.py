@@ -31,15 +31,35 @@ class PlacedVariant(msgspec.Struct, frozen=True):
     content: VariantContent
 
 
-async def insert_link(  # noqa: PLR0913  an id, a slug and content, each from elsewhere
-    db: Connection, account: Account, link_id: uuid.UUID, *, slug: str, content: LinkContent, now: datetime
+async def find_first_domain(db: Connection, tenant_id: uuid.UUID) -> str | None:
+    """Find the verified domain that the tenant has had for longest."""
+    domain: str | None = await _queries.find_first_domain(db, tenant_id=tenant_id)
+    return domain
+
+
+async def has_domain(db: Connection, tenant_id: uuid.UUID, domain: str) -> bool:
+    """Tell whether the tenant has this domain, verified."""
+    found: bool = await _queries.has_domain(db, tenant_id=tenant_id, domain=domain)
+    return found
+
+
+async def insert_link(  # noqa: PLR0913  an id, a place and content, each from elsewhere
+    db: Connection,
+    account: Account,
+    link_id: uuid.UUID,
+    *,
+    domain: str,
+    slug: str,
+    content: LinkContent,
+    now: datetime,
 ) -> bool:
-    """Add a link without its variants. Answers False when the slug is taken."""
+    """Add a link without its variants. Answers False when the domain has a link with this slug."""
     inserted = await _queries.insert_link(
         db,
         tenant_id=account.tenant_id,
         user_id=account.user_id,
         link_id=link_id,
+        domain=domain,
         slug=slug,
         now=now,
         **_content_columns(content),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from control_plane.domains.mfa import failures, recovery_codes, sms_codes, store, totp
 from control_plane.domains.mfa.changes import Change, record_change
-from control_plane.domains.mfa.model import CodeKind, FactorKind
+from control_plane.domains.mfa.model import FactorKind
 
 if TYPE_CHECKING:
     import uuid
@@ -33,28 +33,26 @@ async def check_code(  # noqa: PLR0913  whose code, what for, when
     *,
     sms: Use | None,
     now: datetime,
-) -> CodeKind | None:
-    """Take a code of a user; None for a wrong one, which is counted. Raises MfaLocked.
+) -> bool:
+    """Take a code of a user. Answers whether it was right; a wrong one is counted. Raises MfaLocked.
 
     `sms`: what a code on their phone would have been sent for. Nothing serves a user without a verified
     factor.
     """
     if not holder.verified:
-        return None
+        return False
     digits = code.replace(" ", "")
     if not totp.is_code(digits):
         return await _take_recovery_code(db, sealer, actor, holder, code, now=now)
     await failures.require_unlocked(db, holder.key, now)
-    if await _take_totp_code(db, sealer, holder, digits, now):
-        kind = CodeKind.TOTP
-    elif sms and holder.sms_factor and await sms_codes.try_code(db, holder.key, digits, sms, now):
-        kind = CodeKind.SMS
-    else:
-        if await failures.count_failure(db, holder.key, now):
-            await record_change(db, sealer, actor, holder, Change.LOCKED, now=now)
-        return None
-    await failures.forget_failures(db, holder.key)
-    return kind
+    right = await _take_totp_code(db, sealer, holder, digits, now)
+    if not right and sms is not None and holder.sms_factor is not None:
+        right = await sms_codes.try_code(db, holder.key, digits, sms, now)
+    if right:
+        await failures.forget_failures(db, holder.key)
+    elif await failures.count_failure(db, holder.key, now):
+        await record_change(db, sealer, actor, holder, Change.LOCKED, now=now)
+    return right
 
 
 async def take_step(  # noqa: PLR0913  of which factor, when
@@ -82,12 +80,12 @@ async def _take_totp_code(
 
 async def _take_recovery_code(  # noqa: PLR0913  whose code, when
     db: Connection, sealer: SealerSource, actor: Actor, holder: Holder, code: str, *, now: datetime
-) -> CodeKind | None:
+) -> bool:
     """Use a recovery code up. Wrong ones are not counted: 80 bits are not guessed."""
     code_hash = recovery_codes.hash_code(holder.user_id, code)
     if code_hash is None or not await store.use_recovery_code(db, holder.key, code_hash, now):
-        return None
+        return False
     await failures.forget_failures(db, holder.key)
     facts = {"codes_left": await store.count_recovery_codes(db, holder.key)}
     await record_change(db, sealer, actor, holder, Change.RECOVERY_CODE_USED, now=now, facts=facts)
-    return CodeKind.RECOVERY
+    return True

@@ -209,7 +209,7 @@ async def _reauthenticate(  # noqa: PLR0913  who, with what, when
         sessions.require_recent_authentication(actor, now)
         return
     sms = Use(Purpose.CONFIRM, str(holder.sms_factor.id)) if holder.sms_factor else None
-    if await check_code(db, sealer, actor, holder, code, sms=sms, now=now) is None:
+    if not await check_code(db, sealer, actor, holder, code, sms=sms, now=now):
         raise MfaCodeRefused
 
 

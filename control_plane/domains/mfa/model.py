@@ -16,14 +16,6 @@ class FactorKind(enum.StrEnum):
     SMS = "SMS"
 
 
-class CodeKind(enum.StrEnum):
-    """What a code turned out to be."""
-
-    TOTP = "totp"
-    SMS = "sms"
-    RECOVERY = "recovery"
-
-
 class Factor(msgspec.Struct, frozen=True, kw_only=True):
     """A factor as stored. `secret`: sealed. `verified_at`: None while its first code is awaited."""
 

@@ -15,11 +15,11 @@ WHERE tenant_id = :tenant_id AND token_hash = :token_hash
   AND consumed_at IS NULL AND expires_at > :now AND attempts < :max_attempts;
 
 -- name: count_attempt(tenant_id, challenge_id, max_attempts)$
--- Gives how many tries the challenge has had, nothing when it is over.
+-- Gives nothing when the challenge is over: met, or out of tries.
 UPDATE mfa_challenges
 SET attempts = attempts + 1
 WHERE tenant_id = :tenant_id AND id = :challenge_id AND consumed_at IS NULL AND attempts < :max_attempts
-RETURNING attempts;
+RETURNING true;
 
 -- name: consume_challenge(now, tenant_id, challenge_id)!
 UPDATE mfa_challenges SET consumed_at = :now WHERE tenant_id = :tenant_id AND id = :challenge_id;

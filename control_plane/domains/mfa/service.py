@@ -74,12 +74,11 @@ async def complete_challenge(  # noqa: PLR0913  which challenge, with what, from
     """
     challenge, holder = await _open_challenge(db, mfa_token, now)
     tenant_id, user_id = holder.key
-    counted = await store.count_attempt(db, tenant_id, challenge.id, max_attempts=CHALLENGE_ATTEMPTS)
-    if not counted:
+    if not await store.count_attempt(db, tenant_id, challenge.id, max_attempts=CHALLENGE_ATTEMPTS):
         raise InvalidMfaToken
     actor = Actor(kind=ActorKind.USER, tenant_id=tenant_id, user_id=user_id, ip_address=device.ip_address)
     use = Use(Purpose.LOGIN, mfa_token)
-    if await check_code(db, sealer, actor, holder, code, sms=use, now=now) is None:
+    if not await check_code(db, sealer, actor, holder, code, sms=use, now=now):
         raise InvalidMfaCode
     await store.consume_challenge(db, tenant_id, challenge.id, now)
     device = msgspec.structs.replace(device, device_id=challenge.device_id, device_name=challenge.device_name)

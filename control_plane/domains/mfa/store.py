@@ -61,12 +61,12 @@ async def fetch_challenge(
 
 async def count_attempt(
     db: Connection, tenant_id: uuid.UUID, challenge_id: uuid.UUID, *, max_attempts: int
-) -> int | None:
-    """Count a try of a challenge; give the tries that it has had, None when it is over."""
-    attempts: int | None = await _queries.count_attempt(
+) -> bool:
+    """Count a try of a challenge. Answers whether it had one left."""
+    counted = await _queries.count_attempt(
         db, tenant_id=tenant_id, challenge_id=challenge_id, max_attempts=max_attempts
     )
-    return attempts
+    return counted is not None
 
 
 async def consume_challenge(

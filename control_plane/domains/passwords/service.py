@@ -1,8 +1,8 @@
 """Passwords: which may be used, and how they are kept.
 
-A hash takes some 20 ms of a core and 19 MiB, by design. So hashing has threads of its own, fewer than there
-are cores and of low priority, and a queue with an end: whoever finds it full is told to come back. Wrong
-passwords by the hundred slow other sign-ins, and nothing else.
+A hash takes some 20 to 40 ms of a core and 19 MiB, by design. So hashing has threads of its own, fewer than
+there are cores and of low priority, and a queue with an end: whoever finds it full is told to come back.
+Wrong passwords by the hundred slow other sign-ins, and nothing else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONGEST: Final = 256
 
 THREADS: Final = max(1, (os.cpu_count() or 1) // 2)
 WAITING: Final = 32
-"""Passwords that may wait, for each thread: half a second's work, and 600 MiB at no time."""
+"""Passwords that may wait, for each thread: about a second's work."""
 
 NICENESS: Final = 10
 
@@ -113,5 +113,5 @@ def _yield_to_others() -> None:
 
 @lru_cache(maxsize=1)
 def _read_common() -> frozenset[str]:
-    """Read the 3,000 commonest passwords of 8 characters or more, by their rank in published leaks."""
+    """Read the 3,000 commonest passwords of 8 characters or more, in the order of zxcvbn's public list."""
     return frozenset(_COMMON.read_text(encoding="utf-8").split())

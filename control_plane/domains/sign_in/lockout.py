@@ -37,6 +37,18 @@ async def is_locked(
     return await store.is_locked(db, tenant_id, subjects, now)
 
 
+async def is_locked_by_now(
+    db: Connection, tenant_id: uuid.UUID, identifier: Identifier, ip_address: str | None, now: datetime
+) -> bool:
+    """Tell the same after a password was checked: of guesses made side by side, no more count than in turn.
+
+    The caller has locked the user, if there is one; whoever wants both locks takes them in this order.
+    """
+    subject, _limit = next(_list_subjects(identifier, None))
+    await store.hold_failures(db, tenant_id, subject)
+    return await is_locked(db, tenant_id, identifier, ip_address, now)
+
+
 async def count_failure(
     db: Connection, tenant_id: uuid.UUID, identifier: Identifier, ip_address: str | None, now: datetime
 ) -> datetime | None:

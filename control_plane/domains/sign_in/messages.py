@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -14,13 +15,14 @@ SEALING_CONTEXT: Final = "jobs.send_again"
 
 
 class SendAgain(msgspec.Struct, frozen=True):
-    """To whom, and by which token. `is_reset`: else a code that verifies the address."""
+    """To whom, by which token, since when: a reset to an address, or a code for `previous_token`'s."""
 
     tenant_id: uuid.UUID
-    email: str | None
-    phone_number: str | None
     token: str
-    is_reset: bool
+    asked_at: datetime
+    previous_token: str | None = None
+    email: str | None = None
+    phone_number: str | None = None
 
     def __repr__(self) -> str:
         """Keep the token out of logs."""

@@ -5,6 +5,10 @@ SELECT EXISTS (
     WHERE tenant_id = :tenant_id AND subject_hash = ANY (:subjects::bytea[]) AND locked_until > :now
 );
 
+-- name: hold_failures(tenant_id, subject)!
+-- Wait for whoever counts a failure of this subject at the moment, and let nobody count one until the end.
+SELECT FROM login_failures WHERE tenant_id = :tenant_id AND subject_hash = :subject FOR UPDATE;
+
 -- name: count_failure(tenant_id, subject, now, forgotten, most, step, longest)$
 -- Count one failure and give the end of the lock that it makes, if it makes one. Failures that came before
 -- `forgotten` are; nothing is counted while locked. Every `most` failures lock for as many times `step`.

@@ -57,7 +57,7 @@ async def register(
         terms_accepted_at=now if new.accepts_terms else None,
     )
     if not await users.insert_user(db, tenant_id, user_id, user, now):
-        await _tell_owner(db, sealer, tenant_id, new.identifier)
+        await _tell_owner(db, sealer, tenant_id, new.identifier, token=token, now=now)
         return user_id, token
     await audit.record(
         db,
@@ -74,32 +74,52 @@ async def register(
     return user_id, token
 
 
-async def send_again(  # noqa: PLR0913  to whom, what, by which token, when
+async def send_code_again(  # noqa: PLR0913  to whom, by which tokens, when
+    db: Connection,
+    sealer: SealerSource,
+    tenant_id: uuid.UUID,
+    previous_token: str,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    """Send a new code to whom a token's code went, used up or not, if it came within RESENT_WITHIN.
+
+    By the token, not by the address: whoever has registered it with another password must not get it
+    verified by its owner. Nothing is sent for an address that is verified already, or too soon.
+    """
+    found = await verification.find_recent(db, tenant_id, previous_token, now)
+    user = None if found is None else await users.fetch_user(db, tenant_id, found.user_id)
+    if found is None or user is None or not user.is_active or user.is_banned(now):
+        return
+    is_email = found.purpose is Purpose.EMAIL
+    present, verified_at = (
+        (user.email, user.email_verified_at) if is_email else (user.phone_number, user.phone_verified_at)
+    )
+    if present != found.destination or verified_at is not None:
+        return
+    await users.lock_user(db, tenant_id, user.id)
+    if await verification.may_send(db, (tenant_id, user.id), found.purpose, now):
+        await _send(db, sealer, user, found.purpose, token=token, now=now)
+
+
+async def send_reset(  # noqa: PLR0913  to whom, by which token, when
     db: Connection,
     sealer: SealerSource,
     tenant_id: uuid.UUID,
     identifier: Identifier,
-    token: str,
     *,
-    is_reset: bool,
+    token: str,
     now: datetime,
 ) -> None:
-    """Send a new code, or the token of a reset, to whoever has this address; nothing to nobody.
-
-    Nothing is sent either for an address that is verified already, or too soon after the last one.
-    """
+    """Send the token of a reset to whoever has this address; nothing to nobody, or too soon."""
     user = await find_user(db, tenant_id, identifier)
     if user is None or not user.is_active or user.is_banned(now):
         return
-    purpose = Purpose.EMAIL if identifier.email else Purpose.PHONE
-    verified_at = user.email_verified_at if identifier.email else user.phone_verified_at
-    if is_reset:
-        purpose = Purpose.PASSWORD_RESET
-    elif verified_at is not None:
-        return
-    if await verification.may_send(db, (tenant_id, user.id), purpose, now):
+    await users.lock_user(db, tenant_id, user.id)
+    if await verification.may_send(db, (tenant_id, user.id), Purpose.PASSWORD_RESET, now):
         by_sms = identifier.email is None
-        await _send(db, sealer, user, purpose, token=token, now=now, by_sms=by_sms)
+        await _send(db, sealer, user, Purpose.PASSWORD_RESET, token=token, now=now, by_sms=by_sms)
 
 
 async def verify(db: Connection, token: str, purpose: Purpose, code: str, now: datetime) -> None:
@@ -151,6 +171,7 @@ async def change_password(  # noqa: PLR0913  whose, from what, to what, when
     sealer: SealerSource,
     actor: Actor,
     *,
+    identifier: Identifier,
     checked_hash: str | None,
     password_hash: str,
     now: datetime,
@@ -158,11 +179,14 @@ async def change_password(  # noqa: PLR0913  whose, from what, to what, when
     """Give a user a new password, and end their other sessions. Raises InvalidCredentials.
 
     `checked_hash`: the one that the present password was checked against; another one took its place
-    meanwhile if it is not there any more.
+    meanwhile if it is not there any more. `identifier`: whose wrong guesses, made beside this one, count.
     """
     tenant_id, user_id = actor.user_key
     await users.lock_user(db, tenant_id, user_id)
-    if await store.fetch_password(db, tenant_id, user_id) != checked_hash:
+    if (
+        await lockout.is_locked_by_now(db, tenant_id, identifier, None, now)
+        or await store.fetch_password(db, tenant_id, user_id) != checked_hash
+    ):
         raise InvalidCredentials
     await users.set_password(db, tenant_id, user_id, password_hash, now)
     await sessions.revoke_sessions(
@@ -183,13 +207,22 @@ async def _announce(db: Connection, sealer: SealerSource, actor: Actor, action: 
     await _write(db, sealer, user, Template.PASSWORD_CHANGED, {}, by_sms=user.email is None)
 
 
-async def _tell_owner(
-    db: Connection, sealer: SealerSource, tenant_id: uuid.UUID, identifier: Identifier
+async def _tell_owner(  # noqa: PLR0913  whom, by which token, when
+    db: Connection,
+    sealer: SealerSource,
+    tenant_id: uuid.UUID,
+    identifier: Identifier,
+    *,
+    token: str,
+    now: datetime,
 ) -> None:
-    """Tell a user that somebody, perhaps they, tried to register with their address."""
+    """Tell a user that somebody, perhaps they, tried to register with their address; not ever so often."""
     user = await find_user(db, tenant_id, identifier)
-    if user is not None:
-        by_sms = identifier.email is None
+    if user is None:
+        return
+    owner, by_sms = (tenant_id, user.id), identifier.email is None
+    if await verification.may_send(db, owner, Purpose.NOTICE, now):
+        await verification.issue(db, owner, Purpose.NOTICE, destination=identifier.text, token=token, now=now)
         await _write(db, sealer, user, Template.ALREADY_REGISTERED, {}, by_sms=by_sms)
 
 

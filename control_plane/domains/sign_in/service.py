@@ -57,7 +57,12 @@ async def settle(  # noqa: PLR0913  who, what came of it, where, how long, when
     password too, and nothing is counted.
     """
     user = candidate.user
-    if candidate.is_locked:
+    if user is not None and verdict.is_right:
+        # Until the end: a new password or a ban comes before this session, or ends it.
+        await users.lock_user(db, tenant_id, user.id)
+    if candidate.is_locked or await lockout.is_locked_by_now(
+        db, tenant_id, identifier, device.ip_address, now
+    ):
         raise InvalidCredentials
     if user is None or not verdict.is_right or not await _is_welcome(db, user, candidate, now):
         await _count_failure(db, tenant_id, identifier, user, device=device, now=now)

@@ -24,6 +24,11 @@ async def is_locked(db: Connection, tenant_id: uuid.UUID, subjects: Sequence[byt
     return locked
 
 
+async def hold_failures(db: Connection, tenant_id: uuid.UUID, subject: bytes) -> None:
+    """Let nobody count a failure of a subject until the transaction ends."""
+    await _queries.hold_failures(db, tenant_id=tenant_id, subject=subject)
+
+
 async def count_failure(  # noqa: PLR0913  whose, when, and the rule
     db: Connection,
     tenant_id: uuid.UUID,

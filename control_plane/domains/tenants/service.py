@@ -11,7 +11,6 @@ from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
 from control_plane.core.page import Page
-from control_plane.core.web_addresses import normalise_host
 from control_plane.domains.audit import service as audit
 from control_plane.domains.tenants import store
 from control_plane.domains.tenants.branding import settle_branding
@@ -78,8 +77,7 @@ async def resolve_tenant(db: Connection, name: str) -> Tenant:
 
     Raises TenantNotFound.
     """
-    domain = normalise_host(name) if "." in name else None
-    tenant_id = await store.find_id(db, name, domain)
+    tenant_id = await store.find_id(db, name)
     if tenant_id is None:
         raise TenantNotFound
     return await fetch_tenant(db, tenant_id)

@@ -38,6 +38,11 @@ def find_broken_rule(slug: str) -> str | None:
     return "must not be a reserved name" if slug in RESERVED else None
 
 
+def is_slug(text: str) -> bool:
+    """Tell whether a tenant could have this slug: what could not need not be looked for."""
+    return len(text) <= LONGEST and _SLUG.fullmatch(text) is not None
+
+
 def derive_slug(name: str) -> str:
     """Make a slug of a tenant's name: "Café Noir, Inc." becomes cafe-noir-inc."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

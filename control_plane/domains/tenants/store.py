@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from control_plane.core.web_addresses import normalise_host
 from control_plane.db.pool import load_queries
 from control_plane.domains.tenants.model import Branding, Tenant
+from control_plane.domains.tenants.slugs import is_slug
 
 if TYPE_CHECKING:
     import uuid
@@ -58,6 +60,8 @@ async def list_tenants(db: Connection, page: PageRequest) -> tuple[list[Tenant],
 
 async def find_id_by_slug(db: Connection, slug: str) -> uuid.UUID | None:
     """Find a live tenant, whose users can sign in. `db`: of the system."""
+    if not is_slug(slug):
+        return None
     found: uuid.UUID | None = await _queries.find_id_by_slug(db, slug=slug)
     return found
 
@@ -68,8 +72,12 @@ async def find_id_by_domain(db: Connection, domain: str) -> uuid.UUID | None:
     return found
 
 
-async def find_id(db: Connection, slug: str, domain: str | None) -> uuid.UUID | None:
+async def find_id(db: Connection, name: str) -> uuid.UUID | None:
     """Find a tenant of any status by its slug or a verified domain. `db`: of the system."""
+    slug = name if is_slug(name) else None
+    domain = normalise_host(name) if "." in name else None
+    if slug is None and domain is None:
+        return None
     found: uuid.UUID | None = await _queries.find_id(db, slug=slug, domain=domain)
     return found
 

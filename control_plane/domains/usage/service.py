@@ -22,6 +22,9 @@ LONGEST_SPAN: Final = 366
 USUAL_SPAN: Final = 30
 """Days that are reported, up to today, where nobody says which."""
 
+YEARS: Final = range(2000, 3000)
+"""Far from both ends of the calendar, so that days can be added and taken off."""
+
 UNLIMITED: Final = 2**31 - 1
 """What stands for "as many as you like" in a field that must be an integer: the largest of 32 bits."""
 
@@ -32,6 +35,12 @@ async def list_days(
     db: Connection, tenant_id: uuid.UUID, first: date | None, last: date | None, now: datetime
 ) -> list[UsageDay]:
     """List every day of a span, ends included. Raises Invalid when that is none, or too long."""
+    if faults := [
+        Fault(field, f"must be a day of the years {YEARS[0]} to {YEARS[-1]}", day)
+        for field, day in (("from", first), ("to", last))
+        if day is not None and day.year not in YEARS
+    ]:
+        raise Invalid(faults)
     if first is None or last is None:
         last = last or (now.astimezone(UTC).date() if first is None else first + timedelta(USUAL_SPAN - 1))
         first = first or last - timedelta(USUAL_SPAN - 1)

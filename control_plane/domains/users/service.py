@@ -186,7 +186,7 @@ async def change_member(
     given = _given(changes)
     password_hash = given.pop("password_hash", None)
     after = msgspec.structs.replace(before, **given)
-    is_new_address = after.email != before.email
+    is_new_address = (after.email or "").lower() != (before.email or "").lower()
     if is_new_address:
         after = msgspec.structs.replace(after, email_verified_at=None)
     if after.role is not before.role:

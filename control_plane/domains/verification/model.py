@@ -14,6 +14,8 @@ class Purpose(enum.StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     PASSWORD_RESET = "password_reset"  # noqa: S105  the name of a purpose
+    NOTICE = "notice"
+    """Nothing that comes back: it keeps count of what a user was told."""
 
 
 class Issued(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
 -- name: supersede(now, tenant_id, user_id, purpose)!
+-- Whoever issues holds the user's row (lock_user), so that two at once follow one another.
 UPDATE verifications
 SET consumed_at = :now
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND purpose = :purpose AND consumed_at IS NULL;
@@ -28,3 +29,8 @@ SELECT EXISTS (
     WHERE tenant_id = :tenant_id AND token_hash = :token_hash AND purpose = :purpose
       AND consumed_at IS NULL AND expires_at > :now
 );
+
+-- name: find_since(tenant_id, token_hash, since)^
+SELECT user_id, purpose, destination
+FROM verifications
+WHERE tenant_id = :tenant_id AND token_hash = :token_hash AND created_at > :since;

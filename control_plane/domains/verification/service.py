@@ -29,16 +29,21 @@ PREFIXES: Final = {
     Purpose.EMAIL: CODE_PREFIX,
     Purpose.PHONE: CODE_PREFIX,
     Purpose.PASSWORD_RESET: RESET_PREFIX,
+    Purpose.NOTICE: CODE_PREFIX,
 }
 LASTS: Final = {
     Purpose.EMAIL: timedelta(minutes=10),
     Purpose.PHONE: timedelta(minutes=10),
     Purpose.PASSWORD_RESET: timedelta(minutes=30),
+    Purpose.NOTICE: timedelta(minutes=10),
 }
 ATTEMPTS: Final = 5
 CODE_DIGITS: Final = 6
 
 PAUSE: Final = timedelta(seconds=30)
+RESENT_WITHIN: Final = timedelta(hours=24)
+"""How long a token serves to ask for another code; after that, the way in is a new password."""
+
 MOST_PER_HOUR: Final = 5
 """How much may be sent to one user for one purpose: no more than this, and not twice within PAUSE."""
 
@@ -111,6 +116,17 @@ async def redeem(
         await store.consume(db, tenant_id, found["id"], now)
     if not is_right:
         raise InvalidCode
+    return Redeemed(found["user_id"], Purpose(found["purpose"]), found["destination"])
+
+
+async def find_recent(db: Connection, tenant_id: uuid.UUID, token: str, now: datetime) -> Redeemed | None:
+    """Find what was issued with a token within RESENT_WITHIN, whatever became of it; None for nothing.
+
+    A password's reset is not found: its token proves more than that somebody asked.
+    """
+    found = await store.find_since(db, tenant_id, hash_token(token), now - RESENT_WITHIN)
+    if found is None or found["purpose"] not in {Purpose.EMAIL, Purpose.PHONE}:
+        return None
     return Redeemed(found["user_id"], Purpose(found["purpose"]), found["destination"])
 
 

@@ -67,6 +67,16 @@ async def count_attempt(
     return row
 
 
+async def find_since(
+    db: Connection, tenant_id: uuid.UUID, token_hash: bytes, since: datetime
+) -> Mapping[str, Any] | None:
+    """Find a verification of a moment since, used up or not."""
+    row: Mapping[str, Any] | None = await _queries.find_since(
+        db, tenant_id=tenant_id, token_hash=token_hash, since=since
+    )
+    return row
+
+
 async def consume(db: Connection, tenant_id: uuid.UUID, verification_id: uuid.UUID, now: datetime) -> None:
     """Use a verification up."""
     await _queries.consume(db, tenant_id=tenant_id, id=verification_id, now=now)

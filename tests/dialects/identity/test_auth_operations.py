@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from control_plane.core.actor import Actor, ActorKind
+from control_plane.domains.passwords.service import Verdict
+from control_plane.domains.sessions.model import Device
+from control_plane.domains.sign_in import lockout, registration
+from control_plane.domains.sign_in import service as sign_in
+from control_plane.domains.sign_in.errors import InvalidCredentials
+from control_plane.domains.sign_in.model import Identifier
+from control_plane.domains.users import store as users
 from control_plane.jobs.send_again import send_again
 from tests.dialects.members import Member, make_member
 from tests.dialects.outbox import read_outbox
+from tests.support import eventually
 
 if TYPE_CHECKING:
     import asyncpg
     import httpx
 
+    from control_plane.domains.sessions.model import IssuedTokens
+    from control_plane.domains.sign_in.model import Candidate
     from control_plane.settings import Settings
     from tests.dialects.links.conftest import SetClock
 
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "staple of a new kind"
+ANN = Identifier(email="ann@acme.com")
 
 
 class Door:
@@ -94,6 +107,17 @@ class TestRegister:
         assert (await door.log_in(NEW_PASSWORD)).status_code == 401
         sent_back = {"token": again.json()["verification_token"], "code": "000000"}
         assert (await door.post("/verify/email", sent_back)).status_code == 422
+
+    async def test_its_owner_is_told_so_five_times_an_hour_at_most(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        for _ in range(8):
+            clock.advance(seconds=31)
+            assert (await door.register()).status_code == 201
+            assert (await door.register()).status_code == 201
+        told = [message.template for message in await read_outbox(app, pool)]
+        assert told == ["verify_email"] + 5 * ["already_registered"]
 
     async def test_two_at_once_make_one_user(self, door: Door, pool: asyncpg.Pool) -> None:
         answers = await asyncio.gather(*(door.register() for _ in range(5)))
@@ -271,6 +295,104 @@ class TestLockout:
         assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 429)
 
 
+class TestGuessesSideBySide:
+    """What happens to a sign-in while its password is checked, which no lock and no connection waits for."""
+
+    RIGHT = Verdict(is_right=True)
+
+    async def look_up(self, app: Any, door: Door, clock: SetClock) -> Candidate:
+        async with app.state.services.transaction(door.tenant_id) as db:
+            return await sign_in.look_up(db, door.tenant_id, ANN, None, clock())
+
+    async def settle(self, app: Any, door: Door, candidate: Candidate, clock: SetClock) -> IssuedTokens:
+        services = app.state.services
+        async with services.transaction(door.tenant_id) as db:
+            return await sign_in.settle(
+                db,
+                door.tenant_id,
+                ANN,
+                candidate,
+                verdict=self.RIGHT,
+                device=Device(),
+                policy=services.session_policy,
+                now=clock(),
+            )
+
+    async def test_a_right_one_after_five_wrong_ones_is_too_late(
+        self, app: Any, door: Door, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        candidate = await self.look_up(app, door, clock)
+        for _ in range(5):
+            await door.log_in("a wrong password")
+        assert not candidate.is_locked
+        with pytest.raises(InvalidCredentials):
+            await self.settle(app, door, candidate, clock)
+
+    async def test_a_right_one_waits_for_the_fifth_wrong_one(
+        self, app: Any, door: Door, clock: SetClock, pool: asyncpg.Pool
+    ) -> None:
+        await door.register_and_verify()
+        for _ in range(4):
+            await door.log_in("a wrong password")
+        candidate = await self.look_up(app, door, clock)
+        async with app.state.services.transaction(door.tenant_id) as db:
+            assert await lockout.count_failure(db, door.tenant_id, ANN, None, clock()) is not None
+            settling = asyncio.create_task(self.settle(app, door, candidate, clock))
+            await eventually(lambda: is_anybody_waiting(pool))
+        with pytest.raises(InvalidCredentials):
+            await settling
+
+    async def test_the_old_password_begins_no_session_beside_a_new_one(
+        self, app: Any, door: Door, clock: SetClock, pool: asyncpg.Pool
+    ) -> None:
+        await door.register_and_verify()
+        candidate = await self.look_up(app, door, clock)
+        assert candidate.user is not None
+        async with app.state.services.transaction(door.tenant_id) as db:
+            await users.set_password(db, door.tenant_id, candidate.user.id, "another hash", clock())
+            settling = asyncio.create_task(self.settle(app, door, candidate, clock))
+            await eventually(lambda: is_anybody_waiting(pool))
+        with pytest.raises(InvalidCredentials):
+            await settling
+
+    async def test_a_change_after_five_wrong_ones_is_too_late(
+        self, app: Any, door: Door, clock: SetClock
+    ) -> None:
+        await door.register_and_verify()
+        tokens = (await door.log_in()).json()
+        candidate = await self.look_up(app, door, clock)
+        for _ in range(5):
+            await door.log_in("a wrong password")
+        actor = Actor(
+            kind=ActorKind.USER,
+            tenant_id=door.tenant_id,
+            user_id=uuid.UUID(tokens["user"]["id"]),
+            credential_id=uuid.uuid4(),
+        )
+        services = app.state.services
+        with pytest.raises(InvalidCredentials):
+            async with services.transaction(door.tenant_id) as db:
+                await registration.change_password(
+                    db,
+                    services.sealer,
+                    actor,
+                    identifier=ANN,
+                    checked_hash=candidate.password_hash,
+                    password_hash="another hash",
+                    now=clock(),
+                )
+
+
+async def is_anybody_waiting(pool: asyncpg.Pool) -> bool:
+    """Tell whether a connection to this database waits for a lock."""
+    waiting: bool = await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    return waiting
+
+
 class TestVerify:
     async def test_five_tries(self, door: Door) -> None:
         token = (await door.register()).json()["verification_token"]
@@ -308,8 +430,7 @@ class TestVerify:
         old = (await door.register()).json()["verification_token"]
         old_code = (await door.last_message()).data["code"]
         clock.advance(seconds=31)
-        who = {"tenant_slug": door.slug, "email": "ann@acme.com"}
-        answer = await door.post("/verify/resend", who)
+        answer = await door.post("/verify/resend", {"token": old})
         assert answer.status_code == 202
         await run_jobs(app, pool, clock)
         code = (await door.last_message()).data["code"]
@@ -320,23 +441,52 @@ class TestVerify:
     async def test_nobody_is_sent_more_than_five_an_hour(
         self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
     ) -> None:
-        await door.register()
-        who = {"tenant_slug": door.slug, "email": "ann@acme.com"}
+        token = (await door.register()).json()["verification_token"]
         for _ in range(8):
             clock.advance(seconds=31)
-            assert (await door.post("/verify/resend", who)).status_code == 202
+            answer = await door.post("/verify/resend", {"token": token})
+            assert answer.status_code == 202
             await run_jobs(app, pool, clock)
         assert len(await read_outbox(app, pool)) == 5
 
-    async def test_nobody_and_somebody_get_the_same_answer(
+    async def test_a_token_that_means_nothing_gets_the_same_answer(
         self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
     ) -> None:
-        for slug in (door.slug, "nobody"):
-            answer = await door.post("/verify/resend", {"tenant_slug": slug, "email": "nobody@acme.com"})
-            assert answer.status_code == 202
-            assert answer.json()["verification_token"].startswith("syv_")
+        await door.register_and_verify()
+        sent = len(await read_outbox(app, pool))
+        # Ann has an account, so what this registration answers is a token of nothing.
+        token = (await door.register(password=NEW_PASSWORD)).json()["verification_token"]
+        answer = await door.post("/verify/resend", {"token": token})
+        assert answer.status_code == 202
+        assert answer.json()["verification_token"].startswith("syv_")
         await run_jobs(app, pool, clock)
-        assert await read_outbox(app, pool) == []
+        assert [one.template for one in (await read_outbox(app, pool))[sent:]] == ["already_registered"]
+
+    async def test_an_address_that_a_stranger_registered_is_not_verified_for_them(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        await door.register(password="a stranger's password")
+        mine = (await door.register()).json()["verification_token"]
+        clock.advance(seconds=31)
+        await door.post("/verify/resend", {"token": mine})
+        await run_jobs(app, pool, clock)
+        assert [one.template for one in await read_outbox(app, pool)] == [
+            "verify_email",
+            "already_registered",
+        ]
+
+    async def test_after_a_day_a_token_is_too_old(
+        self, app: Any, door: Door, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        token = (await door.register()).json()["verification_token"]
+        clock.advance(hours=24)
+        assert (await door.post("/verify/resend", {"token": token})).status_code == 202
+        await run_jobs(app, pool, clock)
+        assert len(await read_outbox(app, pool)) == 1
+
+    @pytest.mark.parametrize("token", ["x", "syr_" + "A" * 64])
+    async def test_what_is_no_token_at_all_is_refused(self, door: Door, token: str) -> None:
+        assert (await door.post("/verify/resend", {"token": token})).status_code == 422
 
 
 class TestReset:
@@ -482,4 +632,4 @@ async def run_jobs(app: Any, pool: asyncpg.Pool, clock: SetClock) -> None:
         " SELECT payload FROM taken ORDER BY id"
     )
     for row in rows:
-        await send_again(pool, app.state.services.sealer, row["payload"], clock())
+        await send_again(pool, app.state.services.sealer, 1, row["payload"], clock())

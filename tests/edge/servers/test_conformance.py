@@ -9,7 +9,7 @@ import pytest
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from tests.edge.factories import declare_ready, make_link, make_variant, publish
+from tests.edge.factories import declare_ready, make_link, make_variant, publish, publish_domain
 from tests.edge.processes import EdgeProcesses
 from tests.edge.servers.raw_client import RawClient, get
 
@@ -28,6 +28,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 async def prepare(redis_url: str, *links: LinkRecord) -> None:
     async with Redis.from_url(redis_url) as redis:
+        await publish_domain(redis, "go.acme.example")
         await publish(redis, *links)
         await declare_ready(redis)
 
@@ -43,6 +44,7 @@ def edge(
     with BlockingRedis.from_url(redis_database) as redis:
         redis.flushdb()
     links = [make_link(slug=f"link-{number}", variants=(make_variant(1, 1),)) for number in range(10)]
+    links.append(make_link(domain="go.acme.example", variants=(make_variant(2, 1),)))
     asyncio.run(prepare(redis_database, make_link(variants=(make_variant(1, 1),)), *links))
     folder = tmp_path_factory.mktemp(request.param)
     processes = EdgeProcesses(folder, redis_database, server=request.param)
@@ -263,6 +265,45 @@ class TestTargets:
                 "a=%C3%A9&b=%C3%A9",
                 "%E6%97%A5",
             ]
+
+
+class TestHosts:
+    @pytest.mark.parametrize("host", ["go.acme.example", "GO.Acme.Example.:8080"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_a_custom_domain_has_links_of_its_own(self, connect: Connect, host: str, method: str) -> None:
+        raw = get("/summer", CLOSE, method=method).replace(b"Host: edge", f"Host: {host}".encode())
+        (answer,) = connect().send(raw).answers()
+        assert (answer.status, answer.headers["location"]) == (302, "https://v2.example/")
+
+    @pytest.mark.parametrize("host", ["edge", "", "[::1]:80", "acme.example", "x.go.acme.example", "x" * 999])
+    def test_any_other_host_is_a_name_of_the_service(self, connect: Connect, host: str) -> None:
+        raw = get("/summer", CLOSE).replace(b"Host: edge", f"Host: {host}".encode())
+        (answer,) = connect().send(raw).answers()
+        assert (answer.status, answer.headers["location"]) == (302, "https://v1.example/")
+
+    @pytest.mark.parametrize(
+        "target", ["http://go.acme.example/summer", "http://user@GO.acme.example:81/summer"]
+    )
+    def test_the_host_of_the_request_line_counts_in_place_of_the_header(
+        self, connect: Connect, target: str
+    ) -> None:
+        (answer,) = connect().send(get(target, CLOSE)).answers()
+        assert answer.headers["location"] == "https://v2.example/"
+        elsewhere = get("http://edge/summer", CLOSE).replace(b"Host: edge", b"Host: go.acme.example")
+        (answer,) = connect().send(elsewhere).answers()
+        assert answer.headers["location"] == "https://v1.example/"
+
+    def test_a_request_without_host_is_for_the_service(self, connect: Connect) -> None:
+        raw = b"GET /summer HTTP/1.0\r\n\r\n"
+        (answer,) = connect().send(raw).answers()
+        assert answer.headers["location"] == "https://v1.example/"
+
+    @pytest.mark.parametrize(
+        "path", ["/go.acme.example/summer", "/go.acme.example%2Fsummer", "/go.acme.example/"]
+    )
+    def test_a_path_does_not_lead_to_another_domain(self, connect: Connect, path: str) -> None:
+        (answer,) = connect().send(get(path, CLOSE)).answers()
+        assert answer.status == 404
 
 
 class TestHeaders:
