@@ -6,3 +6,6 @@ ALTER TABLE api_keys
     ALTER COLUMN user_id DROP NOT NULL,
     ADD CHECK (kind IN ('links', 'identity', 'applications', 'service')),
     ADD CHECK (kind <> 'links' OR user_id IS NOT NULL);
+
+-- Services are few among many keys, and looked for whatever tenant they are stored on.
+CREATE INDEX api_keys_of_services ON api_keys (id) WHERE kind = 'service';
