@@ -13,10 +13,12 @@ from litestar.dto import AbstractDTO
 from litestar.exceptions import HTTPException
 from litestar.typing import FieldDefinition
 
-from control_plane.core.decoding import decode_json
+from control_plane.core.decoding import accept, decode_json
 
 if TYPE_CHECKING:
+    from litestar import Request
     from litestar._openapi.schema_generation import SchemaCreator
+    from litestar.connection import ASGIConnection
     from litestar.openapi.spec import Reference, Schema
 
     from control_plane.core.decoding import Decoded
@@ -30,16 +32,18 @@ class UnsupportedMediaType(HTTPException):
     status_code = 415
 
 
+async def read_optional_body(request: Request[Any, Any, Any], shape: type[S]) -> S:
+    """Decode a body that may be left out: without one, every field has its default. Raises Invalid."""
+    body = await request.body()
+    return accept(_decode(request, body, shape)) if body else shape()
+
+
 class JsonBody(AbstractDTO[S]):
     """Decodes a JSON body into Decoded[S]."""
 
     def decode_bytes(self, value: bytes) -> Decoded[S]:
         """Decode the body. Raises UnsupportedMediaType, MalformedBody."""
-        content_type = self.asgi_connection.headers.get("Content-Type", "application/json")
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type != "application/json" and not media_type.endswith("+json"):
-            raise UnsupportedMediaType(f"Content-Type must be application/json, got {media_type}")
-        return decode_json(value, self.model_type)
+        return _decode(self.asgi_connection, value, self.model_type)
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
@@ -52,3 +56,11 @@ class JsonBody(AbstractDTO[S]):
         """Document the struct, not the wrapper around it."""
         del field_definition, handler_id
         return schema_creator.for_field_definition(FieldDefinition.from_annotation(cls.model_type))
+
+
+def _decode(connection: ASGIConnection[Any, Any, Any, Any], body: bytes, shape: type[S]) -> Decoded[S]:
+    content_type = connection.headers.get("Content-Type", "application/json")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(f"Content-Type must be application/json, got {media_type}")
+    return decode_json(body, shape)

@@ -136,5 +136,8 @@ def landed(journal_id: str, partition: int) -> str:
 
 
 def rate_limit(subject: str, window: int) -> str:
-    """Give the counter of `subject`'s requests in the hour `window` (hours since the Unix epoch)."""
+    """Give the counter of `subject`'s requests in `window`: hours since the Unix epoch, or minutes.
+
+    A subject is counted by one of them: users by the hour, API keys by the minute.
+    """
     return f"{PREFIX}:limit:{{{subject}}}:{window}"

@@ -19,11 +19,12 @@ from schemathesis.checks import load_all_checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
+from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.tokens import issue_token
 from control_plane.db.pool import open_pool
 from control_plane.domains.accounts import service as accounts
 from control_plane.domains.api_keys import service as api_keys
-from control_plane.domains.api_keys.model import KeyKind
+from control_plane.domains.api_keys.model import LINKS_SCOPES, KeyKind, KeySpec
 from control_plane.settings import Settings
 from tests.support import free_port
 
@@ -53,8 +54,10 @@ async def make_credentials(config: Settings) -> dict[str, str]:
         account = await accounts.create_tenant_with_user(
             db, tenant_name="Acme", email="owner@acme.test", plan_code="scale", now=now
         )
+        spec = KeySpec(kind=KeyKind.LINKS, name="tests", scopes=LINKS_SCOPES)
+        actor = Actor(kind=ActorKind.USER, tenant_id=account.tenant_id, user_id=account.user_id)
         new = await api_keys.create_key(
-            db, account, kind=KeyKind.LINKS, name="tests", prefix=config.links_key_prefix, now=now
+            db, actor, account.tenant_id, spec, prefix=config.links_key_prefix, now=now
         )
     await pool.close()
     token = issue_token(

@@ -58,7 +58,9 @@ async def victim(app: Any, pool: asyncpg.Pool, settings: Settings, clock: SetClo
 
 
 @pytest.fixture
-async def samples(pool: asyncpg.Pool, victim: Caller, member: Member, clock: SetClock) -> dict[str, str]:
+async def samples(
+    pool: asyncpg.Pool, victim: Caller, member: Member, superadmin: Member, clock: SetClock
+) -> dict[str, str]:
     """Ids of things that are the victims': `member` of one tenant, `victim` of another."""
     numbers = await pool.fetchrow(
         "SELECT u.number AS user, t.number AS tenant FROM users u JOIN tenants t ON t.id = u.tenant_id"
@@ -70,6 +72,8 @@ async def samples(pool: asyncpg.Pool, victim: Caller, member: Member, clock: Set
     key = (await victim.manage.post("/keys?name=Mine")).json()
     tenant = f"/v1/tenants/{member.tenant_id}"
     domain = (await member.api.post(f"{tenant}/domains/verify", json={"domain": "go.acme.com"})).json()
+    own_key = (await member.api.post(f"{tenant}/api-keys", json={"name": "Mine", "scopes": []})).json()
+    token = (await superadmin.api.post("/v1/service-tokens", json={"name": "Mine"})).json()
     return {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
@@ -78,6 +82,8 @@ async def samples(pool: asyncpg.Pool, victim: Caller, member: Member, clock: Set
         "/v1/auth/login/oauth/{provider}": "google",
         "/v1/auth/identities/{provider}": "google",
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
+        "/v1/tenants/{tenant_id}/api-keys/{api_key_id}": own_key["id"],
+        "/v1/service-tokens/{api_key_id}": token["id"],
         "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
         "/v1/users/{user_id}": str(member.user_id),
         "/api/v1/users/{user_id}": str(numbers["user"]),

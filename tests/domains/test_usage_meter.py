@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from control_plane.core.actor import Actor, ActorKind
 from control_plane.db.pool import API_ROLE, open_pool
+from control_plane.domains.api_keys import service as api_keys
+from control_plane.domains.api_keys.model import KeyKind, KeySpec
 from control_plane.domains.usage import store
 from control_plane.domains.usage.meter import UsageMeter
 from tests.builders import insert_user
@@ -208,3 +211,51 @@ async def test_at_the_end_a_database_that_is_away_is_not_waited_for(
     async with meter.running():
         meter.count_call(*user, NOON)
         api_pool.terminate()
+
+
+class TestKeyUses:
+    @pytest.fixture
+    async def key(self, pool: asyncpg.Pool, user: tuple[uuid.UUID, uuid.UUID]) -> tuple[uuid.UUID, uuid.UUID]:
+        """A key: (tenant id, key id)."""
+        spec = KeySpec(kind=KeyKind.IDENTITY, name="x")
+        actor = Actor(kind=ActorKind.USER, tenant_id=user[0], user_id=user[1])
+        async with pool.acquire() as db, db.transaction():
+            new = await api_keys.create_key(db, actor, user[0], spec, prefix="fr_live_", now=NOON)
+        return user[0], new.api_key.id
+
+    async def read(self, pool: asyncpg.Pool, key: tuple[uuid.UUID, uuid.UUID]) -> tuple[Any, ...]:
+        row = await pool.fetchrow("SELECT usage_count, last_used_at FROM api_keys WHERE id = $1", key[1])
+        assert row is not None
+        return tuple(row)
+
+    async def test_processes_add_up_to_the_last_moment(
+        self, pool: asyncpg.Pool, api_pool: asyncpg.Pool, key: tuple[uuid.UUID, uuid.UUID]
+    ) -> None:
+        last = NOON + timedelta(seconds=9)
+        meters = [UsageMeter(api_pool, lambda: NOON) for _ in range(4)]
+        for one in meters:
+            for moment in (last, NOON):
+                one.count_key_use(*key, moment)
+        await asyncio.gather(*(one.flush() for one in meters))
+        meters[0].count_key_use(*key, NOON)
+        await meters[0].flush()
+        assert await self.read(pool, key) == (9, last)
+
+    async def test_keys_that_are_gone_hold_up_no_others(
+        self, pool: asyncpg.Pool, meter: UsageMeter, key: tuple[uuid.UUID, uuid.UUID]
+    ) -> None:
+        meter.count_key_use(uuid.uuid4(), key[1], NOON)
+        meter.count_key_use(key[0], uuid.uuid4(), NOON)
+        meter.count_key_use(*key, NOON)
+        await meter.flush()
+        assert await self.read(pool, key) == (1, NOON)
+
+    async def test_memory_is_bounded(
+        self, pool: asyncpg.Pool, api_pool: asyncpg.Pool, key: tuple[uuid.UUID, uuid.UUID]
+    ) -> None:
+        meter = UsageMeter(api_pool, lambda: NOON, most_keys=1)
+        for other in (key, (key[0], uuid.uuid4()), key):
+            meter.count_key_use(*other, NOON)
+        assert len(meter._key_uses) == 1
+        await meter.flush()
+        assert await self.read(pool, key) == (2, NOON)

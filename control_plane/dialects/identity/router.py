@@ -8,8 +8,14 @@ from litestar import Router
 from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
-from control_plane.dialects.bearer import provide_actor, provide_device, require_session
+from control_plane.dialects.bearer import (
+    provide_actor,
+    provide_device,
+    require_session,
+    require_session_or_service,
+)
 from control_plane.dialects.identity import (
+    api_keys,
     audit,
     auth,
     branding,
@@ -18,6 +24,7 @@ from control_plane.dialects.identity import (
     mfa,
     profile,
     push,
+    service_tokens,
     sessions,
     tenants,
     users,
@@ -79,7 +86,6 @@ def build_router() -> Router:
             users.unban_user,
             tenants.list_tenants,
             tenants.create_tenant,
-            tenants.resolve_tenant,
             tenants.get_tenant,
             tenants.update_tenant,
             tenants.list_usage,
@@ -92,6 +98,13 @@ def build_router() -> Router:
             push.subscribe,
             push.unsubscribe,
             push.show_push_key,
+            api_keys.create_key,
+            api_keys.list_keys,
+            api_keys.get_key,
+            api_keys.revoke_key,
+            service_tokens.create_token,
+            service_tokens.list_tokens,
+            service_tokens.revoke_token,
         ],
         guards=[require_session],
         dependencies={
@@ -100,9 +113,15 @@ def build_router() -> Router:
             "user_key": Provide(users.provide_user_key),
         },
     )
+    for_services_too = Router(
+        "/",
+        route_handlers=[tenants.resolve_tenant, api_keys.validate_key],
+        guards=[require_session_or_service],
+        dependencies={"actor": Provide(provide_actor)},
+    )
     return Router(
         PREFIX,
-        route_handlers=[anonymous, with_session],
+        route_handlers=[anonymous, with_session, for_services_too],
         dependencies={"services": Provide(provide_services), "device": Provide(provide_device)},
         exception_handlers={DomainError: answer_domain_error},
         include_in_schema=False,

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Request
 
+from control_plane.core.actor import Actor, ActorKind
+from control_plane.core.errors import RateLimited
 from control_plane.core.tokens import InvalidToken, verify_token
-from control_plane.dialects.bearer import read_bearer
+from control_plane.dialects.bearer import client_address, count_key_use, read_bearer, read_client_address
+from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.links.errors import MissingApiKey
 from control_plane.dialects.services import services_of
 from control_plane.domains.accounts import service as accounts
@@ -35,8 +38,11 @@ if TYPE_CHECKING:
 API_KEY_CHALLENGE: Final = 'ApiKey realm="switchyard"'
 
 
-async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Let in whoever holds an active key of a plan with API access, within their rate limit."""
+async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let in whoever holds an active key of a plan with API access, within their rate limits.
+
+    The key must have the scope that the handler names: `opt["scope"]`.
+    """
     services, state = services_of(connection), connection.scope["state"]
     state["challenge"] = API_KEY_CHALLENGE
     secret = connection.headers.get("X-API-Key")
@@ -45,16 +51,25 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], _: Bas
     if not is_well_formed(secret, services.settings.links_key_prefix):
         raise InvalidApiKey
     now = services.clock()
+    address = read_client_address(connection)
     async with services.system_transaction() as db:
-        holder = await api_keys.use_key(db, secret, kind=KeyKind.LINKS, now=now)
-    accounts.require_api_access(holder.account)
-    limit = holder.account.plan.api_requests_per_hour
-    allowed, status = await services.limiter.count_request(holder.account.user_id.hex, limit, now)
+        key = await api_keys.use_key(db, secret, kind=KeyKind.LINKS, address=address, now=now)
+    account = key.account
+    assert account is not None
+    accounts.require_api_access(account)
+    api_keys.require_scope(key, handler.opt["scope"])
+    subject, limit = account.user_id.hex, account.plan.api_requests_per_hour
+    try:
+        await count_key_use(services, key, now)
+    except RateLimited:
+        state["response_headers"] = limit_headers(await services.limiter.read_status(subject, limit, now))
+        raise
+    allowed, status = await services.limiter.count_request(subject, limit, now)
     state["response_headers"] = limit_headers(status)
     if not allowed:
         raise refuse(status, now)
-    services.usage.count_call(holder.account.tenant_id, None, now)
-    state["account"] = holder.account
+    services.usage.count_call(account.tenant_id, None, now)
+    state["account"] = account
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -73,6 +88,14 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         raise InvalidToken from error
     services.usage.count_call(account.tenant_id, account.user_id, now)
     state["account"] = account
+    state["actor"] = Actor(
+        kind=ActorKind.USER,
+        tenant_id=account.tenant_id,
+        user_id=account.user_id,
+        credential_id=claims.session_id,
+        request_id=request_id_of(connection.scope),
+        ip_address=client_address(connection),
+    )
 
 
 async def provide_account(request: Request[Any, Any, Any]) -> Account:

@@ -93,6 +93,7 @@ class ClickListOut(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/{id:str}/clicks",
     operation_id="getLinkClicks",
+    opt={"scope": "clicks:read"},
     operation_class=describe(errors=(401, 403, 404, 422, 429), limited=True, parameters=ClickListQueryIn),
     summary="Get click data",
 )

@@ -11,15 +11,17 @@ from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from msgspec import UNSET, Meta, UnsetType
 
+from control_plane.core.actor import Actor
 from control_plane.core.decoding import decode_parameters
 from control_plane.core.errors import Invalid
 from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.domains.accounts.model import Account
+from control_plane.domains.accounts.service import require_api_access
 from control_plane.domains.api_keys import service
 from control_plane.domains.api_keys.errors import ApiKeyNotFound
-from control_plane.domains.api_keys.model import KeyKind
+from control_plane.domains.api_keys.model import LINKS_SCOPES, KeyKind, KeySpec
 
 
 class KeyCreateQueryIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,22 +77,21 @@ class LimitStatusOut(msgspec.Struct, frozen=True, kw_only=True):
     summary="Create API key",
 )
 async def create_key(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], account: NamedDependency[Account]
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    account: NamedDependency[Account],
+    actor: NamedDependency[Actor],
 ) -> NewKeyOut:
     """Create an API key. The full key is returned only once and cannot be retrieved later."""
     query = decode_parameters(request.query_params, KeyCreateQueryIn)
     if query.faults:
         raise Invalid(query.faults)
     assert query.value.name is not UNSET
+    require_api_access(account)
+    spec = KeySpec(kind=KeyKind.LINKS, name=query.value.name, scopes=LINKS_SCOPES)
+    prefix, now = services.settings.links_key_prefix, services.clock()
     async with services.transaction(account.tenant_id) as db:
-        new = await service.create_key(
-            db,
-            account,
-            kind=KeyKind.LINKS,
-            name=query.value.name,
-            prefix=services.settings.links_key_prefix,
-            now=services.clock(),
-        )
+        new = await service.create_key(db, actor, account.tenant_id, spec, prefix=prefix, now=now)
     return NewKeyOut(
         id=new.api_key.id,
         name=new.api_key.name,
@@ -110,7 +111,7 @@ async def create_key(
 async def list_keys(services: NamedDependency[Services], account: NamedDependency[Account]) -> KeyListOut:
     """List the user's active API keys, without the keys themselves."""
     async with services.snapshot(account.tenant_id) as db:
-        keys = await service.list_keys(db, account, KeyKind.LINKS)
+        keys = await service.list_keys_of_user(db, account, KeyKind.LINKS)
     return KeyListOut(
         keys=[
             KeyOut(
@@ -119,7 +120,7 @@ async def list_keys(services: NamedDependency[Services], account: NamedDependenc
                 key_prefix=key.key_prefix,
                 created_at=key.created_at,
                 last_used_at=key.last_used_at,
-                is_active=key.revoked_at is None,
+                is_active=key.is_active(services.clock()),
             )
             for key in keys
         ],
@@ -134,15 +135,18 @@ async def list_keys(services: NamedDependency[Services], account: NamedDependenc
     summary="Revoke API key",
 )
 async def revoke_key(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], account: NamedDependency[Account]
+    request: Request[Any, Any, Any], services: NamedDependency[Services], actor: NamedDependency[Actor]
 ) -> None:
     """Revoke an API key. It is refused from this moment on."""
     try:
         key_id = msgspec.convert(request.path_params["key_id"], uuid.UUID)
     except msgspec.ValidationError as error:
         raise ApiKeyNotFound from error
-    async with services.transaction(account.tenant_id) as db:
-        await service.revoke_key(db, account, key_id, kind=KeyKind.LINKS, now=services.clock())
+    tenant_id, user_id = actor.user_key
+    async with services.transaction(tenant_id) as db:
+        await service.revoke_key(
+            db, actor, tenant_id, key_id, kind=KeyKind.LINKS, of_user=user_id, now=services.clock()
+        )
 
 
 @get(

@@ -59,6 +59,7 @@ IDEMPOTENCY_KEY: Final = Parameter(
     dto=JsonBody[LinkCreateIn],
     return_dto=None,
     operation_id="createLink",
+    opt={"scope": "links:write"},
     operation_class=describe(
         errors=(401, 403, 409, 413, 415, 422, 429),
         limited=True,
@@ -97,6 +98,7 @@ async def create_link(
 @get(
     "/",
     operation_id="listLinks",
+    opt={"scope": "links:read"},
     operation_class=describe(errors=(401, 403, 422, 429), limited=True, parameters=LinkListQueryIn),
     summary="List links",
 )
@@ -118,6 +120,7 @@ async def list_links(
 @get(
     "/{id:str}",
     operation_id="getLink",
+    opt={"scope": "links:read"},
     operation_class=describe(errors=(401, 403, 404, 429), limited=True),
     summary="Get link details",
 )
@@ -137,6 +140,7 @@ async def get_link(
     dto=JsonBody[LinkPatchIn],
     return_dto=None,
     operation_id="updateLink",
+    opt={"scope": "links:write"},
     operation_class=describe(errors=(401, 403, 404, 413, 415, 422, 429), limited=True),
     summary="Change link",
 )
@@ -163,6 +167,7 @@ async def change_link(
 @delete(
     "/{id:str}",
     operation_id="deleteLink",
+    opt={"scope": "links:write"},
     operation_class=describe(errors=(401, 403, 404, 429), limited=True),
     summary="Delete link",
 )

@@ -9,6 +9,7 @@ from litestar.di import Provide
 from litestar.enums import OpenAPIMediaType
 
 from control_plane.core.errors import DomainError
+from control_plane.dialects.bearer import provide_actor
 from control_plane.dialects.links import clicks, keys, links
 from control_plane.dialects.links.auth import provide_account, require_api_key, require_token
 from control_plane.dialects.links.errors import answer_domain_error
@@ -50,6 +51,7 @@ def build_router() -> Router:
         "/keys",
         route_handlers=[keys.create_key, keys.list_keys, keys.get_limit_status, keys.revoke_key],
         guards=[require_token],
+        dependencies={"actor": Provide(provide_actor)},
         security=[{"BearerAuth": []}],
         tags=["API Keys"],
     )

@@ -1,4 +1,4 @@
-"""The hourly rate limit: how much is used, and when it starts anew."""
+"""A rate limit: how much is used, and when it starts anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class LimitStatus(msgspec.Struct, frozen=True):
-    """Where a subject stands. `limit`, `remaining`: requests in this clock hour."""
+    """Where a subject stands. `limit`, `remaining`: requests in this clock window."""
 
     limit: int
     remaining: int

@@ -1,10 +1,10 @@
-"""Count API calls and active users in memory, and write the counts in batches.
+"""Count API calls, active users and uses of API keys in memory, and write the counts in batches.
 
 A process that is killed loses what it counted since its last batch, a second's worth. Nothing is
 counted twice: each batch has a number, and the transaction that writes it notes the number; a batch
 whose commit was not confirmed is sent again under the same one. Memory is bounded: while Postgres is
-away, counts go on for the tenants and users that are known; beyond MOST_KEYS, new ones are left out,
-and their number is logged.
+away, counts go on for the tenants, users and keys that are known; beyond MOST_KEYS, new ones are left
+out, and their number is logged.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from control_plane.core.clock import Clock
     from control_plane.db.pool import Pool
-    from control_plane.domains.usage.model import ActivityKey, CallKey
+    from control_plane.domains.usage.model import ActivityKey, CallKey, KeyUse
 
 FLUSH_INTERVAL_S: Final = 1.0
 ACQUIRE_TIMEOUT_S: Final = 5.0
 
 MOST_KEYS: Final = 50_000
-"""Tenants, and users, that are counted between two batches: some 10 MB."""
+"""Tenants, users, and keys, that are counted between two batches: some 10 MB."""
 
 NOTE_AGAIN: Final = timedelta(minutes=5)
 """How exact a user's last activity is: a row of `users` per request would be too many."""
@@ -59,6 +59,7 @@ class UsageMeter:
         self._sequence = 0
         self._calls: dict[CallKey, int] = {}
         self._active: dict[ActivityKey, datetime] = {}
+        self._key_uses: dict[KeyUse, tuple[int, datetime]] = {}
         self._noted: dict[ActivityKey, datetime] = {}
         self._unconfirmed: UsageBatch | None = None
         self._left_out = 0
@@ -70,6 +71,17 @@ class UsageMeter:
         self._add_call((tenant_id, day))
         if user_id is not None:
             self._note_activity((tenant_id, user_id, day), now)
+
+    def count_key_use(self, tenant_id: uuid.UUID, key_id: uuid.UUID, now: datetime) -> None:
+        """Count a use of an API key that was let in."""
+        key = tenant_id, key_id
+        if key in self._key_uses:
+            uses, moment = self._key_uses[key]
+            self._key_uses[key] = uses + 1, max(moment, now)
+        elif len(self._key_uses) < self._most_keys:
+            self._key_uses[key] = 1, now
+        else:
+            self._left_out += 1
 
     async def flush(self) -> None:
         """Write what was counted. What cannot be written stays for the next time; raises why."""
@@ -124,11 +136,13 @@ class UsageMeter:
         self._noted[key] = now
 
     def _take(self) -> UsageBatch | None:
-        if not self._calls and not self._active:
+        if not self._calls and not self._active and not self._key_uses:
             return None
         self._sequence += 1
-        batch = UsageBatch(sequence=self._sequence, calls=self._calls, active=self._active)
-        self._calls, self._active = {}, {}
+        batch = UsageBatch(
+            sequence=self._sequence, calls=self._calls, active=self._active, key_uses=self._key_uses
+        )
+        self._calls, self._active, self._key_uses = {}, {}, {}
         return batch
 
     async def _write(self, batch: UsageBatch) -> None:

@@ -19,6 +19,10 @@ ActivityKey: TypeAlias = tuple[uuid.UUID, uuid.UUID, date]
 """(tenant id, user id, day)."""
 
 
+KeyUse: TypeAlias = tuple[uuid.UUID, uuid.UUID]
+"""(tenant id, API key id)."""
+
+
 class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
     """What a tenant used on a day. `api_calls`: requests whose caller was let in."""
 
@@ -40,8 +44,12 @@ class RenderAllowance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts on their way to Postgres. `active`: when each user was last seen on that day."""
+    """Counts on their way to Postgres. `active`: when each user was last seen on that day.
+
+    `key_uses`: how often each API key was used, and when last.
+    """
 
     sequence: int
     calls: dict[CallKey, int]
     active: dict[ActivityKey, datetime]
+    key_uses: dict[KeyUse, tuple[int, datetime]]

@@ -43,6 +43,20 @@ FROM (
 ) seen
 WHERE u.tenant_id = seen.tenant_id AND u.id = seen.id;
 
+-- name: add_key_uses(tenant_ids, key_ids, uses, moments)!
+-- Locked in order, so that two processes with the same keys wait for each other, never crosswise.
+UPDATE api_keys k
+SET usage_count = k.usage_count + used.uses, last_used_at = greatest(k.last_used_at, used.moment)
+FROM (
+    SELECT k.tenant_id, k.id, new.uses, new.moment
+    FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:key_ids AS uuid[]), CAST(:uses AS bigint[]),
+                CAST(:moments AS timestamptz[])) AS new (tenant_id, key_id, uses, moment)
+    JOIN api_keys k ON k.tenant_id = new.tenant_id AND k.id = new.key_id
+    ORDER BY k.tenant_id, k.id
+    FOR NO KEY UPDATE OF k
+) used
+WHERE k.tenant_id = used.tenant_id AND k.id = used.id;
+
 -- name: list_days(tenant_id, first, last)
 SELECT days.day, coalesce(h.redirects, 0) AS redirects, coalesce(c.api_calls, 0) AS api_calls,
        coalesce(a.active_users, 0) AS active_users

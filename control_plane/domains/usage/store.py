@@ -30,7 +30,7 @@ async def forget_writers(db: Connection, before: datetime) -> None:
 
 
 async def add_batch(db: Connection, batch: UsageBatch) -> None:
-    """Add counts to their days, and note when users were last there."""
+    """Add counts to their days and keys, and note when users were last there."""
     await _queries.add_calls(
         db,
         tenant_ids=[tenant_id for tenant_id, _day in batch.calls],
@@ -43,6 +43,13 @@ async def add_batch(db: Connection, batch: UsageBatch) -> None:
     await _queries.add_active_users(db, tenant_ids=tenant_ids, user_ids=user_ids, days=days)
     await _queries.touch_users(
         db, tenant_ids=tenant_ids, user_ids=user_ids, moments=list(batch.active.values())
+    )
+    await _queries.add_key_uses(
+        db,
+        tenant_ids=[tenant_id for tenant_id, _key_id in batch.key_uses],
+        key_ids=[key_id for _tenant_id, key_id in batch.key_uses],
+        uses=[uses for uses, _moment in batch.key_uses.values()],
+        moments=[moment for _uses, moment in batch.key_uses.values()],
     )
 
 

@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from control_plane.app import create_app
+from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.tokens import issue_token
 from control_plane.domains.accounts import service as accounts
 from control_plane.domains.api_keys import service as api_keys
-from control_plane.domains.api_keys.model import KeyKind
+from control_plane.domains.api_keys.model import LINKS_SCOPES, KeyKind, KeySpec
 from control_plane.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,8 +107,10 @@ async def make_caller(
         account = await accounts.create_tenant_with_user(
             db, tenant_name="Acme", email="owner@acme.test", plan_code="growth", now=now
         )
+        spec = KeySpec(kind=KeyKind.LINKS, name="tests", scopes=LINKS_SCOPES)
+        actor = Actor(kind=ActorKind.USER, tenant_id=account.tenant_id, user_id=account.user_id)
         new = await api_keys.create_key(
-            db, account, kind=KeyKind.LINKS, name="tests", prefix=settings.links_key_prefix, now=now
+            db, actor, account.tenant_id, spec, prefix=settings.links_key_prefix, now=now
         )
         await db.execute("UPDATE tenants SET plan_code = $1 WHERE id = $2", plan_code, account.tenant_id)
     token = issue_token(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from control_plane.core.tokens import issue_token
 from control_plane.domains.api_keys.secret import is_well_formed, make_secret
-from tests.dialects.links.conftest import client_of
+from tests.dialects.links.conftest import client_of, create, link_body
+from tests.support import eventually
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from tests.dialects.links.conftest import Caller, SetClock
 
 PREFIX = "klinky_live_"
+SCOPES = ("links:read", "links:write", "clicks:read")
 
 
 class TestEveryKeyOperation:
@@ -71,6 +76,7 @@ class TestCreate:
         (row,) = await pool.fetch("SELECT * FROM api_keys WHERE id = $1", uuid.UUID(new["id"]))
         assert row["key_hash"] == hashlib.sha256(new["key"].encode()).digest()
         assert new["key"] not in str(dict(row))
+        assert row["scopes"] == ["links:read", "links:write", "clicks:read"]
         assert new["key"] not in (await caller.manage.get("/keys")).text
 
     async def test_plan_without_api_is_refused(self, free_caller: Caller, pool: asyncpg.Pool) -> None:
@@ -109,29 +115,28 @@ class TestList:
         ]
         assert len((await stranger.manage.get("/keys")).json()["keys"]) == 1
 
-    async def test_last_use_is_true_to_a_second(self, caller: Caller, clock: SetClock) -> None:
+    async def test_last_use_is_shown_a_moment_later(self, app: Any, caller: Caller, clock: SetClock) -> None:
         async def last_used_at() -> str | None:
             key = (await caller.manage.get("/keys")).json()["keys"][0]
             last_used_at: str | None = key["last_used_at"]
             return last_used_at
 
-        seen = [await last_used_at()]
-        for step_s in (0, 1, 1, 60):
+        assert await last_used_at() is None
+        await caller.api.get("/links")
+        assert await eventually(last_used_at) == "2026-05-04T10:20:30Z"
+        seen = []
+        for step_s in (1, 60, -30):
             clock.advance(seconds=step_s)
             await caller.api.get("/links")
+            await app.state.services.usage.flush()
             seen.append(await last_used_at())
-        clock.advance(seconds=-30)
-        await caller.api.get("/links")
-        seen.append(await last_used_at())
-        start = "2026-05-04T10:20"
-        assert seen == [
-            None,
-            f"{start}:30Z",
-            f"{start}:30Z",
-            f"{start}:32Z",
-            "2026-05-04T10:21:32Z",
-            "2026-05-04T10:21:32Z",
-        ]
+        assert seen == ["2026-05-04T10:20:31Z", "2026-05-04T10:21:31Z", "2026-05-04T10:21:31Z"]
+
+    async def test_an_expired_key_is_not_active(self, caller: Caller, pool: asyncpg.Pool) -> None:
+        await pool.execute("UPDATE api_keys SET expires_at = '2026-05-04T10:20:30Z'")
+        (key,) = (await caller.manage.get("/keys")).json()["keys"]
+        assert key["is_active"] is False
+        assert (await caller.api.get("/links")).status_code == 401
 
     async def test_a_user_without_api_access_still_sees_them(self, free_caller: Caller) -> None:
         body = (await free_caller.manage.get("/keys")).json()
@@ -157,6 +162,87 @@ class TestRevoke:
 
     async def test_malformed_id_is_not_found(self, caller: Caller) -> None:
         assert (await caller.manage.delete("/keys/nonsense")).status_code == 404
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE tenants SET status = 'Suspended'",
+            "UPDATE users SET is_active = false",
+            "UPDATE users SET deleted_at = '2026-05-04T10:20:30Z'",
+            "UPDATE users SET banned_at = '2026-05-04T10:20:30Z'",
+        ],
+    )
+    async def test_a_key_falls_with_its_holder(self, caller: Caller, pool: asyncpg.Pool, change: str) -> None:
+        await pool.execute(change)
+        assert (await caller.api.get("/links")).status_code == 401
+
+    async def test_is_in_the_audit(self, caller: Caller, pool: asyncpg.Pool) -> None:
+        key = (await caller.manage.post("/keys?name=second")).json()
+        await caller.manage.delete(f"/keys/{key['id']}")
+        rows = await pool.fetch(
+            "SELECT action, actor_id FROM audit_log WHERE entity_id = $1 ORDER BY id", key["id"]
+        )
+        user_id = caller.account.user_id
+        assert [tuple(row) for row in rows] == [("api_key.create", user_id), ("api_key.revoke", user_id)]
+
+
+class TestWhatAKeyMayDo:
+    """Restrictions that keys of this contract are made without, and that hold all the same."""
+
+    OPERATIONS = (
+        ("GET", "/links", "links:read"),
+        ("GET", "/links/{id}", "links:read"),
+        ("GET", "/links/{id}/clicks", "clicks:read"),
+        ("POST", "/links", "links:write"),
+        ("PATCH", "/links/{id}", "links:write"),
+        ("DELETE", "/links/{id}", "links:write"),
+    )
+
+    @pytest.mark.parametrize(("method", "path", "scope"), OPERATIONS)
+    async def test_needs_the_scope(
+        self, caller: Caller, pool: asyncpg.Pool, method: str, path: str, scope: str
+    ) -> None:
+        path = path.format(id=(await create(caller))["id"])
+        body = {"POST": link_body(), "PATCH": {"name": "New"}}.get(method)
+        others = [other for other in (*SCOPES, "sales:write", "blog:approve") if other != scope]
+        await pool.execute("UPDATE api_keys SET scopes = $1", others)
+        refused = await caller.api.request(method, path, json=body)
+        assert refused.status_code == 403
+        assert refused.json() == {"detail": f"This needs an API key with the scope {scope}."}
+        await pool.execute("UPDATE api_keys SET scopes = $1", [scope])
+        assert (await caller.api.request(method, path, json=body)).is_success
+
+    async def test_head_needs_it_too(self, caller: Caller, pool: asyncpg.Pool) -> None:
+        await pool.execute("UPDATE api_keys SET scopes = '{}'")
+        assert (await caller.api.head("/links")).status_code == 403
+
+    async def test_only_from_where_it_is_allowed(self, app: Any, caller: Caller, pool: asyncpg.Pool) -> None:
+        await pool.execute("UPDATE api_keys SET allowed_ips = '{203.0.113.0/24}'")
+        refused = await caller.api.get("/links")
+        assert refused.status_code == 403
+        assert refused.json() == {"detail": "This API key may not be used from this address."}
+        forwarded = {"X-Forwarded-For": "203.0.113.9"}
+        assert (await caller.api.get("/links", headers=forwarded)).status_code == 403
+        services = app.state.services
+        services.settings = msgspec.structs.replace(services.settings, trusted_proxies="127.0.0.1")
+        assert (await caller.api.get("/links", headers=forwarded)).status_code == 200
+        spoofed = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+        assert (await caller.api.get("/links", headers=spoofed)).status_code == 403
+        await pool.execute("UPDATE api_keys SET allowed_ips = '{127.0.0.1,2001:db8::/32}'")
+        assert (await caller.api.get("/links")).status_code == 200
+
+    async def test_fifty_at_once_against_ten_a_minute(
+        self, caller: Caller, pool: asyncpg.Pool, clock: SetClock
+    ) -> None:
+        await pool.execute("UPDATE api_keys SET rate_limit_rpm = 10")
+        answers = await asyncio.gather(*(caller.api.get("/links") for _ in range(50)))
+        assert Counter(answer.status_code for answer in answers) == {200: 10, 429: 40}
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert (refused.headers["Retry-After"], refused.headers["X-RateLimit-Limit"]) == ("30", "1000")
+        clock.advance(seconds=30)
+        again = await caller.api.get("/links")
+        # What a key was refused for its own limit is not taken from the hour of its user.
+        assert (again.status_code, again.headers["X-RateLimit-Remaining"]) == (200, "989")
 
 
 class TestLimitStatus:
