@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
     configure_logs()
     app = Litestar(
         route_handlers=[links.build_router(), identity.build_router(), growth.build_router()],
-        lifespan=[lambda app: _open_services(app, settings, clock)],
+        lifespan=[lambda app: open_services(app, settings, clock)],
         exception_handlers={Exception: answer_failure},
         before_send=[add_response_headers],
         request_max_body_size=BODY_LIMIT_BYTES,
@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
 
 
 @contextlib.asynccontextmanager
-async def _open_services(app: Litestar, settings: Settings, clock: Clock) -> AsyncIterator[None]:
+async def open_services(app: Litestar, settings: Settings, clock: Clock) -> AsyncIterator[None]:
     """Open what handlers work with, for as long as the application runs."""
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from control_plane.app import create_app
+from control_plane.app import create_app, open_services
 from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.tokens import issue_token
 from control_plane.domains.accounts import service as accounts
@@ -73,9 +74,18 @@ def settings(database_url: str, redis_url: str) -> Settings:
     )
 
 
+@functools.cache
+def routes() -> Any:
+    """The application, built once: its routes take longer to build than most tests to run."""
+    return create_app(
+        Settings(database_url="", redis_url="redis://", jwt_secret="s" * 32, master_key="00" * 32)
+    )
+
+
 @pytest.fixture
-async def app(settings: Settings, clock: SetClock) -> AsyncIterator[Any]:
-    app = create_app(settings, clock)
+async def app(settings: Settings, clock: SetClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    app = routes()
+    monkeypatch.setattr(app, "_lifespan_managers", [lambda app: open_services(app, settings, clock)])
     async with running(app):
         yield app
 
