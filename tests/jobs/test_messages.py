@@ -310,6 +310,7 @@ class TestDeath:
             "SWITCHYARD_JWT_SECRET": settings.jwt_secret,
             "SWITCHYARD_MASTER_KEY": MASTER_KEY,
             "SWITCHYARD_SMTP_URL": smtp.url,
+            "SWITCHYARD_MAIL_FROM": settings.mail_from,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "deploy.roles", "jobs", env=environment() | variables, cwd=CHECKOUT
@@ -325,18 +326,6 @@ class TestDeath:
             await eventually(lambda: is_empty(pool))
         assert smtp.attempts == 2
         assert smtp.seen[0]["Message-ID"] == smtp.seen[1]["Message-ID"]
-
-    async def test_a_worker_that_is_cancelled_cancels_no_message(
-        self, pool: Pool, settings: Settings, smtp: MailServer
-    ) -> None:
-        smtp.open.clear()
-        changed = msgspec.structs.replace(settings, smtp_url=smtp.url)
-        task = asyncio.create_task(worker.run(changed, asyncio.Event()))
-        await send(pool)
-        await eventually(lambda: smtp.attempts == 1)
-        # The first time it waits for what it has in hand.
-        await eventually(lambda: task.done() or not task.cancel())
-        assert [job["status"] for job in await fetch_jobs(pool)] == ["picked"]
 
 
 class TestSettings:

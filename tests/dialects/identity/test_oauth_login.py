@@ -265,8 +265,8 @@ class TestNextSignIn:
     ) -> None:
         user = await whose(app, await visitor.go())
         await pool.execute(
-            "INSERT INTO mfa_factors (tenant_id, id, user_id, kind, created_at, verified_at)"
-            " VALUES ($1, $2, $3, 'TOTP', $4, $4)",
+            "INSERT INTO mfa_factors (tenant_id, id, user_id, kind, secret, created_at, verified_at)"
+            " VALUES ($1, $2, $3, 'TOTP', '\\x00', $4, $4)",
             *(tenant_id, new_id(), user["id"], clock()),
         )
         sessions = await count_rows(pool, "sessions")
