@@ -84,10 +84,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await deliver_messages(queue_pool, works, stop)
 
     try:
-        await asyncio.gather(
-            keep_running("run_schedules", run_schedules, stop),
-            keep_running("deliver_messages", run_queue, stop),
-        )
+        # Not gather, which does not wait for the other when one of them is cancelled: they need the pools.
+        async with asyncio.TaskGroup() as both:
+            both.create_task(keep_running("run_schedules", run_schedules, stop))
+            both.create_task(keep_running("deliver_messages", run_queue, stop))
     finally:
         for opened in (queue_pool, schedule_pool, delivery_pool, pool):
             opened.terminate()

@@ -327,6 +327,33 @@ class TestDeath:
         assert smtp.attempts == 2
         assert smtp.seen[0]["Message-ID"] == smtp.seen[1]["Message-ID"]
 
+    async def test_a_task_that_is_cancelled_cancels_no_message(
+        self, pool: Pool, settings: Settings, smtp: MailServer
+    ) -> None:
+        """As at the end of an event loop: PgQueuer would take it for a message that nobody wants."""
+        smtp.open.clear()
+        async with running(settings, smtp_url=smtp.url):
+            await send(pool)
+            await eventually(lambda: smtp.attempts == 1)
+            for task in asyncio.all_tasks():
+                if getattr(task.get_coro(), "__qualname__", "") == "QueueManager._dispatch":
+                    task.cancel()
+        assert [job["status"] for job in await fetch_jobs(pool)] == ["picked"]
+
+    async def test_a_worker_that_is_cancelled_ends_with_what_it_has_in_hand(
+        self, pool: Pool, settings: Settings, smtp: MailServer
+    ) -> None:
+        smtp.open.clear()
+        changed = msgspec.structs.replace(settings, smtp_url=smtp.url)
+        task = asyncio.create_task(worker.run(changed, asyncio.Event()))
+        await send(pool)
+        await eventually(lambda: smtp.attempts == 1)
+        task.cancel()
+        smtp.open.set()
+        done, _ = await asyncio.wait([task], timeout=20)
+        assert done
+        assert await is_empty(pool)
+
 
 class TestSettings:
     @pytest.mark.parametrize(
