@@ -15,7 +15,6 @@ from litestar.openapi.spec import Server
 
 from control_plane.core.clock import utc_now
 from control_plane.core.redis_client import open_redis
-from control_plane.core.sealing import read_master_key
 from control_plane.db.data_keys import SealerSource
 from control_plane.db.pool import API_ROLE, open_pool
 from control_plane.dialects.cross_origin import AllowedOrigins
@@ -71,10 +70,9 @@ async def open_services(app: Litestar, settings: Settings, clock: Clock) -> Asyn
     """Open what handlers work with, for as long as the application runs."""
     pool = await open_pool(settings.database_url, size=settings.database_pool_size, role=API_ROLE)
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
-    previous = read_master_key(settings.previous_master_key) if settings.previous_master_key else None
     # Keys are asked for within transactions: waiting for the pool there would be waiting for oneself.
     keys = await open_pool(settings.database_url, size=1, role=API_ROLE)
-    sealer = SealerSource(keys, read_master_key(settings.master_key), clock, previous)
+    sealer = SealerSource.read(keys, settings.master_key, settings.previous_master_key, clock)
     oidc = OidcClient()
     app.state.services = services = Services(settings, pool, RequestLimiter(redis), clock, sealer, oidc)
     app.state.allowed_origins = AllowedOrigins(services)

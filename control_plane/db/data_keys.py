@@ -6,7 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from control_plane.core.sealing import KEY_BYTES, KeyUnknown, SealBroken, Sealer, unwrap_key, wrap_key
+from control_plane.core.sealing import (
+    KEY_BYTES,
+    KeyUnknown,
+    SealBroken,
+    Sealer,
+    read_master_key,
+    unwrap_key,
+    wrap_key,
+)
 from control_plane.db.pool import load_queries
 
 if TYPE_CHECKING:
@@ -30,6 +38,12 @@ class SealerSource:
         self._previous = previous
         self._now = now
         self._sealer: Sealer | None = None
+
+    @classmethod
+    def read(cls, pool: Pool, master_key: str, previous_master_key: str, now: Clock) -> SealerSource:
+        """Make one of the texts of settings; `previous_master_key` is "" unless one is being replaced."""
+        previous = read_master_key(previous_master_key) if previous_master_key else None
+        return cls(pool, read_master_key(master_key), now, previous)
 
     async def load(self) -> Sealer:
         """Give the sealer. Raises SealBroken when the master key is another one."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from control_plane.core.clock import utc_now
-from control_plane.core.sealing import read_master_key
 from control_plane.db.data_keys import SealerSource
 from control_plane.domains.custom_domains import service, transitions
 from control_plane.domains.custom_domains.errors import DomainNotFound, DomainTaken
@@ -34,7 +33,7 @@ async def check_domains(pool: Pool, settings: Settings, now: datetime) -> None:
     probe = open_probe(settings.dns_resolvers, allow_private=settings.allow_private_targets)
     sealer = None
     if settings.master_key:
-        sealer = SealerSource(pool, read_master_key(settings.master_key), utc_now)
+        sealer = SealerSource.read(pool, settings.master_key, settings.previous_master_key, utc_now)
     while True:
         async with pool.acquire() as db, db.transaction():
             claims = await service.take_due(db, now, BATCH_SIZE)

@@ -16,7 +16,6 @@ from pgqueuer.core.sm import SchedulerManager
 
 from control_plane.core.clock import utc_now
 from control_plane.core.retry import keep_running
-from control_plane.core.sealing import read_master_key
 from control_plane.db.data_keys import SealerSource
 from control_plane.db.job_queue import job_queries
 from control_plane.db.pool import open_pool
@@ -66,7 +65,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # PgQueuer wants connections without our codec for jsonb.
     schedule_pool = await asyncpg.create_pool(settings.database_url, min_size=0, max_size=2)
     queue_pool = await asyncpg.create_pool(settings.database_url, min_size=0, max_size=4)
-    sealer = SealerSource(delivery_pool, read_master_key(settings.master_key), utc_now)
+    sealer = SealerSource.read(delivery_pool, settings.master_key, settings.previous_master_key, utc_now)
     courier = Courier(settings, delivery_pool, sealer, utc_now)
     works: dict[str, Work] = {
         SEND_MESSAGE: courier.deliver,

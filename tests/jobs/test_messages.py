@@ -298,6 +298,19 @@ class TestRetries:
             await eventually(lambda: smtp.mails)
 
 
+class TestMasterKey:
+    async def test_a_message_from_before_the_key_was_replaced_is_delivered(
+        self, pool: Pool, settings: Settings, smtp: MailServer
+    ) -> None:
+        await send(pool)
+        changed = msgspec.structs.replace(
+            settings, master_key="11" * 32, previous_master_key=settings.master_key
+        )
+        async with running(changed, smtp_url=smtp.url):
+            await eventually(lambda: is_empty(pool))
+        assert smtp.attempts == 1
+
+
 class TestDeath:
     async def test_what_a_killed_worker_had_in_hand_is_delivered_by_another(
         self, pool: Pool, settings: Settings, smtp: MailServer

@@ -19,6 +19,7 @@ from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.decoding import Decoded, accept
 from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
+from control_plane.dialects import credentials
 from control_plane.dialects.bearer import client_address
 from control_plane.dialects.body import JsonBody
 from control_plane.dialects.envelope import request_id_of
@@ -31,7 +32,6 @@ from control_plane.domains.limits.service import refuse
 from control_plane.domains.sessions import service as sessions
 from control_plane.domains.sessions.model import Device
 from control_plane.domains.sign_in import service as sign_in
-from control_plane.domains.tenants import store as tenants
 from control_plane.domains.tenants.errors import TenantNotFound
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def start_oauth_login(
     """Begin to sign in with a provider (google, telegram). The state lasts ten minutes and serves once."""
     provider, body = _find_provider(request, services), accept(data)
     await _count_start(request, services)
-    tenant_id = await _find_tenant(services, body.tenant_slug)
+    tenant_id = await credentials.find_tenant(services, body.tenant_slug)
     if tenant_id is None:
         raise TenantNotFound
     return await _begin(services, provider, tenant_id, body.redirect_uri, user_id=None)
@@ -134,7 +134,7 @@ async def login_with_oauth(
             f"is required: /v1/auth/login/oauth/{provider.name}/start answers it, the redirect brings it back"
         )
         raise Invalid([Fault("state", rule)])
-    tenant_id = await _find_tenant(services, body.tenant_slug)
+    tenant_id = await credentials.find_tenant(services, body.tenant_slug)
     if tenant_id is None:
         raise InvalidOAuthState
     arrival = LinkIn(code=body.code, state=body.state, redirect_uri=body.redirect_uri)
@@ -228,11 +228,6 @@ async def _count_start(request: Request[Any, Any, Any], services: Services) -> N
     allowed, status = await services.limiter.count_request(subject, STARTS_PER_HOUR, now)
     if not allowed:
         raise refuse(status, now)
-
-
-async def _find_tenant(services: Services, slug: str) -> uuid.UUID | None:
-    async with services.system_transaction() as db:
-        return await tenants.find_id_by_slug(db, slug)
 
 
 async def _begin(
