@@ -206,6 +206,7 @@ class Handler:
                 (headers.get("user-agent") or "")[:USER_AGENT_LENGTH],
                 query[:QUERY_LENGTH],
                 is_prefetch(headers),
+                record.project_id,
             )
             if not self._record(click):
                 return JOURNAL_FULL

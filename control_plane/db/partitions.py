@@ -11,7 +11,7 @@ from control_plane.db.pool import load_queries
 if TYPE_CHECKING:
     from control_plane.db.pool import Connection
 
-PARTITIONED_TABLES: Final = ("clicks",)
+PARTITIONED_TABLES: Final = ("clicks", "visits")
 """Every table that is partitioned by month."""
 
 MONTHS_AHEAD: Final = 3
@@ -57,6 +57,7 @@ async def trim_default_partitions(db: Connection, now: datetime, keep_months: in
     """Delete expired rows that came too late for their partition and lie in the default one."""
     cutoff = _add_months(now, -keep_months)
     await _queries.trim_default_clicks(db, cutoff=cutoff)
+    await _queries.trim_default_visits(db, cutoff=cutoff)
 
 
 def _add_months(moment: datetime, months: int) -> datetime:

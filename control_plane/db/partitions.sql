@@ -11,3 +11,6 @@ ORDER BY child.relname;
 
 -- name: trim_default_clicks(cutoff)!
 DELETE FROM clicks_default WHERE id < uuid_floor(:cutoff);
+
+-- name: trim_default_visits(cutoff)!
+DELETE FROM visits_default WHERE id < uuid_floor(:cutoff);

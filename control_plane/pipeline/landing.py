@@ -12,7 +12,7 @@ import msgspec
 
 from control_plane.db.pool import load_queries
 from control_plane.pipeline.click_rows import COLUMNS, HEADER, TRAILER, build_row
-from edge.contract.events import BadChunkError, decode_event, split_frames
+from edge.contract.events import BadChunkError, Click, decode_event, split_frames
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,6 +60,8 @@ class Batch:
 
     def _add_event(self, payload: memoryview) -> None:
         click = decode_event(payload)
+        if not isinstance(click, Click):
+            raise BadChunkError(f"not a click: {type(click).__name__}")
         row, is_bot = build_row(click, landed_at_us=self._landed_at_us, ip_storage=self._ip_storage)
         self.rows.append(row)
         hour = int.from_bytes(click.id[:6], "big") // MS_PER_HOUR

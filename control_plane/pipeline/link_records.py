@@ -57,6 +57,7 @@ class _LinkRow(msgspec.Struct, frozen=True, gc=False):
     geo_rules: dict[str, str] | None
     stickiness: str
     forward_query: bool
+    project_id: bytes | None
     variants: tuple[Variant, ...]
     winner: int | None
 
@@ -117,6 +118,7 @@ def _build_record(row: _LinkRow) -> LinkRecord:
         stickiness=_STICKINESS[row.stickiness],
         forward_query=row.forward_query,
         domain=row.domain,
+        project_id=row.project_id or b"",
     )
 
 

@@ -26,6 +26,7 @@ FROM (
         links.geo_rules,
         links.stickiness,
         links.forward_query,
+        encode(uuid_send(links.project_id), 'base64') AS project_id,
         coalesce(current.variants, '[]') AS variants,
         current.winner
     FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[])) AS wanted (tenant_id, link_id)

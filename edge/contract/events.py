@@ -73,10 +73,95 @@ class Click(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
     user_agent: str
     query: str
     prefetch: bool = False
+    project_id: bytes = b""
 
 
-Event = Click
-"""Every kind of event; a union once there is more than one."""
+class Visit(msgspec.Struct, array_like=True, tag="v", frozen=True, gc=False):
+    """One view of a page, as its tag or its pixel reported it.
+
+    `id`: UUIDv7, made by the tag or the edge: the same visit reported twice has the same id.
+    `click_id`: of the click that led there, as the page was told; "" when it was not.
+    `client_id`: what the tag calls this browser, where its visitor agreed to that; else "".
+    `ip`, `country`, `user_agent`, `prefetch`: as in a Click.
+    """
+
+    id: Id
+    tenant_id: Id
+    project_id: Id
+    click_id: str
+    client_id: str
+    landing_url: str
+    referrer: str
+    ip: str
+    country: str
+    user_agent: str
+    prefetch: bool = False
+
+
+class PageClick(msgspec.Struct, array_like=True, tag="p", frozen=True, gc=False):
+    """One click on an element of a page: an outbound link, or what is marked to be reported.
+
+    `id`: as in a Visit. `click_id`: what others call it by, "" where that is its id. `visit_id`: the
+    visit that it belongs to, as text; "" when unknown. `page_url`: the page that the element is on.
+    """
+
+    id: Id
+    tenant_id: Id
+    project_id: Id
+    click_id: str
+    visit_id: str
+    target_url: str
+    element_type: str
+    element_text: str
+    page_url: str
+    ip: str
+    country: str
+    user_agent: str
+
+
+class ConversionKind(enum.IntEnum):
+    """What a visitor did that counts in money; stored with every conversion."""
+
+    CHECKOUT = 1
+    SALE = 2
+    REFUND = 3
+    UPSELL = 4
+
+
+class Conversion(msgspec.Struct, array_like=True, tag="e", frozen=True, gc=False):
+    """A checkout, sale, refund or upsell, as it was reported; what is "" was not said.
+
+    `id`: UUIDv7, made by the edge or the API. `kind`: a `ConversionKind`. `external_id`: what the
+    reporter calls it; a project counts each (kind, external_id) once. `status`: pending, completed,
+    abandoned (checkouts) or rejected. `sale_id`, `parent_sale_id`: which sale it changes, by either id.
+    `amount_minor`, `commission_minor`: minor units of `currency` (money.py). `source`: tag, postback or
+    api. `is_chargeback`: a refund that the buyer's bank took back.
+    """
+
+    id: Id
+    tenant_id: Id
+    project_id: Id
+    kind: int
+    external_id: str
+    status: str
+    amount_minor: int
+    commission_minor: int
+    currency: str
+    source: str
+    visit_id: str = ""
+    click_id: str = ""
+    checkout_id: str = ""
+    sale_id: str = ""
+    parent_sale_id: str = ""
+    product_id: str = ""
+    offer_id: str = ""
+    transaction_id: str = ""
+    reason: str = ""
+    is_chargeback: bool = False
+
+
+Event: TypeAlias = Click | Visit | PageClick | Conversion
+"""Every kind of event."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -101,7 +186,7 @@ class BadChunkError(ValueError):
 encode_event: Final[Callable[[Event], bytes]] = msgspec.msgpack.Encoder().encode
 """Encode one event as MessagePack. The encoder's own method: a function around it would cost a tenth."""
 
-_decode = msgspec.msgpack.Decoder(Event).decode
+_decode: Callable[[bytes | memoryview], Event] = msgspec.msgpack.Decoder(Event).decode
 
 
 def decode_event(payload: bytes | memoryview) -> Event:

@@ -52,6 +52,7 @@ class LinkRecord(msgspec.Struct, array_like=True, frozen=True):
     `winner`: index of the declared winner, which takes all traffic; None while undecided.
     `forward_query`: add the visitor's query parameters that the destination does not set itself.
     `domain`: the custom domain that the link belongs to; "" for the service's own names.
+    `project_id`: the project that its clicks count for, UUID, 16 bytes; empty: none.
     """
 
     tenant_id: bytes
@@ -66,6 +67,7 @@ class LinkRecord(msgspec.Struct, array_like=True, frozen=True):
     stickiness: Stickiness
     forward_query: bool
     domain: str = ""
+    project_id: bytes = b""
 
     @property
     def key(self) -> str:

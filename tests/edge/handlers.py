@@ -83,9 +83,10 @@ class Edge:
     def clicks(self) -> list[Click]:
         self.journal.cut()
         return [
-            decode_event(payload)
+            event
             for cut in self.journal.unshipped
             for payload in split_frames(self.journal.read_chunk(cut).body)
+            if isinstance(event := decode_event(payload), Click)
         ]
 
     def count(self, counter: Counter) -> int:

@@ -46,9 +46,10 @@ CLICK = Click(
     user_agent="Mozilla/5.0",
     query="a=1&b=%C3%A9",
     prefetch=True,
+    project_id=bytes(range(64, 80)),
 )
 CLICK_BYTES = bytes.fromhex(
-    "9da163"
+    "9ea163"
     "c410000102030405060708090a0b0c0d0e0f"
     "c410101112131415161718191a1b1c1d1e1f"
     "c410202122232425262728292a2b2c2d2e2f"
@@ -60,6 +61,7 @@ CLICK_BYTES = bytes.fromhex(
     "ab4d6f7a696c6c612f352e30"
     "ac613d3126623d254333254139"
     "c3"
+    "c410404142434445464748494a4b4c4d4e4f"
 )
 LINK = LinkRecord(
     tenant_id=bytes(range(16)),
@@ -77,10 +79,11 @@ LINK = LinkRecord(
     stickiness=Stickiness.COOKIE,
     forward_query=True,
     domain="go.acme.example",
+    project_id=bytes(range(64, 80)),
 )
 LINK_BYTES = bytes.fromhex(
     "30303030303030303030303030303432"
-    "9c"
+    "9d"
     "c410000102030405060708090a0b0c0d0e0f"
     "c410101112131415161718191a1b1c1d1e1f"
     "a673756d6d6572"
@@ -91,6 +94,7 @@ LINK_BYTES = bytes.fromhex(
     "81a2425201"
     "00c001c3"
     "af676f2e61636d652e6578616d706c65"
+    "c410404142434445464748494a4b4c4d4e4f"
 )
 DOMAIN = DomainRecord("go.acme.example", 7, bytes(range(16)), "/p", "v")
 DOMAIN_BYTES = bytes.fromhex(
@@ -106,11 +110,13 @@ class TestClick:
         assert decode_event(CLICK_BYTES) == CLICK
 
     def test_bytes_from_before_the_defaulted_fields_still_decode(self) -> None:
-        old = b"\x9c" + CLICK_BYTES[1:-1]
-        assert decode_event(old) == msgspec.structs.replace(CLICK, prefetch=False)
+        without_project = b"\x9d" + CLICK_BYTES[1:-18]
+        assert decode_event(without_project) == msgspec.structs.replace(CLICK, project_id=b"")
+        oldest = b"\x9c" + CLICK_BYTES[1:-19]
+        assert decode_event(oldest) == msgspec.structs.replace(CLICK, prefetch=False, project_id=b"")
 
     def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
-        assert decode_event(b"\x9e" + CLICK_BYTES[1:] + b"\xa3new") == CLICK
+        assert decode_event(b"\x9f" + CLICK_BYTES[1:] + b"\xa3new") == CLICK
 
     def test_reasons_keep_their_numbers(self) -> None:
         assert {reason.name: reason.value for reason in Reason} == {
@@ -152,12 +158,14 @@ class TestLinkRecord:
         assert decode_link(LINK_BYTES) == LINK
 
     def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
-        newer = LINK_BYTES[:16] + b"\x9d" + LINK_BYTES[17:] + b"\xc3"
+        newer = LINK_BYTES[:16] + b"\x9e" + LINK_BYTES[17:] + b"\xc3"
         assert decode_link(newer) == LINK
 
-    def test_bytes_from_before_there_were_custom_domains_still_decode(self) -> None:
-        old = LINK_BYTES[:16] + b"\x9b" + LINK_BYTES[17:-16]
-        assert decode_link(old) == msgspec.structs.replace(LINK, domain="")
+    def test_bytes_from_before_the_defaulted_fields_still_decode(self) -> None:
+        without_project = LINK_BYTES[:16] + b"\x9c" + LINK_BYTES[17:-18]
+        assert decode_link(without_project) == msgspec.structs.replace(LINK, project_id=b"")
+        oldest = LINK_BYTES[:16] + b"\x9b" + LINK_BYTES[17:-34]
+        assert decode_link(oldest) == msgspec.structs.replace(LINK, domain="", project_id=b"")
 
     def test_a_link_is_looked_up_by_domain_and_slug(self) -> None:
         assert LINK.key == "go.acme.example/summer"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from control_plane.pipeline import flusher
 from control_plane.settings import Settings as ControlPlaneSettings
-from edge.contract.events import decode_event, read_chunk, split_frames
+from edge.contract.events import Click, decode_event, read_chunk, split_frames
 from edge.contract.link_record import Stickiness
 from edge.contract.redis_keys import events
 from edge.counters import Counter, Counters
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import asyncpg
     from redis.asyncio import Redis
 
-    from edge.contract.events import Click
     from tests.conftest import TestServer
 
 CLOSE = b"Host: edge\r\nConnection: close\r\n"
@@ -67,9 +66,10 @@ async def shipped_clicks(redis: Redis, count: int) -> list[Click]:
     async def clicks() -> list[Click]:
         entries = await redis.xrange(events(0))
         return [
-            decode_event(payload)
+            event
             for _entry_id, fields in entries or ()
             for payload in split_frames(read_chunk(fields).body)  # type: ignore[arg-type]  # redis-py's union
+            if isinstance(event := decode_event(payload), Click)
         ]
 
     async def enough() -> bool:

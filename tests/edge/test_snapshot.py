@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from edge.contract.events import decode_event, read_chunk, split_frames
+from edge.contract.events import Click, decode_event, read_chunk, split_frames
 from edge.contract.link_record import LinkRecord, LinkState
 from edge.contract.redis_keys import events
 from edge.link_cache import LinkCache
@@ -426,5 +426,5 @@ class TestRestart:
 async def _holds_clicks(redis: Redis, queries: set[str]) -> bool:
     entries: Any = await redis.xrange(events(0))
     chunks = [read_chunk(fields) for _entry_id, fields in entries]
-    clicks = [decode_event(payload) for chunk in chunks for payload in split_frames(chunk.body)]
-    return queries <= {click.query for click in clicks}
+    shipped = [decode_event(payload) for chunk in chunks for payload in split_frames(chunk.body)]
+    return queries <= {event.query for event in shipped if isinstance(event, Click)}
