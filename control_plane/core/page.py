@@ -8,15 +8,17 @@ Lists are ordered by id, newest first; ids are unique, so ties do not exist.
 from __future__ import annotations
 
 import uuid
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-FIRST_ID = uuid.UUID(int=0)
-LAST_ID = uuid.UUID(int=2**128 - 1)
-"""No id is either of them: their version says otherwise."""
+T = TypeVar("T")
+U = TypeVar("U")
+
+_PLACE = ("total", "per_page", "position", "has_newer", "has_older", "first", "last")
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -62,6 +64,14 @@ class StretchRequest(msgspec.Struct, frozen=True, kw_only=True):
         """How many keys to skip."""
         return 0 if self.older_than or self.newer_than else self.position
 
+    def narrow(self, low: uuid.UUID, high: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+        """Narrow the ids from `low`, up to but without `high`, to those on the wanted side."""
+        if self.older_than is not None:
+            return low, min(high, self.older_than)
+        if self.newer_than is not None and self.newer_than < high:
+            return max(low, uuid.UUID(int=self.newer_than.int + 1)), high
+        return (low, high) if self.newer_than is None else (high, high)
+
 
 class Stretch(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Part of a list of `total` items. `first`, `last`: ids of its ends, None when it is empty.
@@ -77,6 +87,11 @@ class Stretch(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     has_older: bool
     first: uuid.UUID | None = None
     last: uuid.UUID | None = None
+
+    def fill(self, rows: Mapping[T, U]) -> Stretch[U]:
+        """Put rows in the place of their keys."""
+        items = [rows[key] for key in self.items]
+        return Stretch(items=items, **{name: getattr(self, name) for name in _PLACE})
 
 
 def cut_keys(keys: list[uuid.UUID], request: StretchRequest, total: int) -> Stretch[uuid.UUID]:

@@ -23,6 +23,7 @@ from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import MINUTE_S, refuse
 
 if TYPE_CHECKING:
+    import uuid
     from datetime import datetime
 
     from litestar.connection import ASGIConnection
@@ -65,6 +66,12 @@ async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: B
     if kind is KeyKind.LINKS and key.account is not None:
         accounts.require_api_access(key.account)
     api_keys.require_scope(key, handler.opt["scope"])
+
+
+def tenant_of(actor: Actor) -> uuid.UUID:
+    """Give the tenant of a key that was let in."""
+    assert actor.tenant_id is not None
+    return actor.tenant_id
 
 
 async def _count_request(

@@ -10,6 +10,7 @@ from litestar.di import Provide
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor
 from control_plane.dialects.services import provide_services
+from control_plane.dialects.tracking import visits
 from control_plane.dialects.tracking.auth import require_key
 from control_plane.dialects.tracking.errors import answer_domain_error
 
@@ -20,7 +21,7 @@ def build_router() -> Router:
     """Build the dialect's routes. Each names the scope that a key needs: `opt["scope"]`."""
     with_key = Router(
         "/",
-        route_handlers=[],
+        route_handlers=[visits.list_visits, visits.get_visit],
         guards=[require_key],
         dependencies={"actor": Provide(provide_actor)},
     )
