@@ -8,7 +8,7 @@ Lists are ordered by id, newest first; ids are unique, so ties do not exist.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +19,11 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _PLACE = ("total", "per_page", "position", "has_newer", "has_older", "first", "last")
+
+
+LOWEST: Final = uuid.UUID(int=0)
+HIGHEST: Final = uuid.UUID(int=2**128 - 1)
+"""No id is either of them: a UUID's version is neither 0 nor 15."""
 
 
 class PageRequest(msgspec.Struct, frozen=True):

@@ -63,8 +63,6 @@ async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: B
         ip_address=client_address(connection),
     )
     await _count_request(connection, services, key, now)
-    if kind is KeyKind.LINKS and key.account is not None:
-        accounts.require_api_access(key.account)
     api_keys.require_scope(key, handler.opt["scope"])
 
 
@@ -79,13 +77,14 @@ async def _count_request(
 ) -> None:
     """Count against the key's minute, and for a key that acts for a user against their plan's hour.
 
-    Raises RateLimited.
+    Raises RateLimited, ApiAccessDenied.
     """
     state, limiter = connection.scope["state"], services.limiter
     limit = key.rate_limit_rpm or services.settings.key_requests_per_minute
     allowed, status = await limiter.count_request(key.id.hex, limit, now, MINUTE_S)
     state["response_headers"] = limit_headers(status)
     if allowed and key.kind is KeyKind.LINKS and key.account is not None:
+        accounts.require_api_access(key.account)
         plan, subject = key.account.plan, key.account.user_id.hex
         allowed, of_hour = await limiter.count_request(subject, plan.api_requests_per_hour, now)
         if not allowed:

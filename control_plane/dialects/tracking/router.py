@@ -8,9 +8,9 @@ from litestar import Router
 from litestar.di import Provide
 
 from control_plane.core.errors import DomainError
-from control_plane.dialects.bearer import provide_actor
+from control_plane.dialects.bearer import provide_actor, require_session
 from control_plane.dialects.services import provide_services
-from control_plane.dialects.tracking import clicks, conversions, projects, visits
+from control_plane.dialects.tracking import blog, clicks, conversions, projects, visits
 from control_plane.dialects.tracking.auth import require_key
 from control_plane.dialects.tracking.errors import answer_domain_error
 
@@ -36,13 +36,21 @@ def build_router() -> Router:
             conversions.get_refund,
             conversions.list_upsells,
             conversions.get_upsell,
+            blog.create_article,
+            blog.list_articles,
         ],
         guards=[require_key],
         dependencies={"actor": Provide(provide_actor)},
     )
+    with_session = Router(
+        "/",
+        route_handlers=[blog.approve, blog.disapprove],
+        guards=[require_session],
+        dependencies={"actor": Provide(provide_actor)},
+    )
     return Router(
         PREFIX,
-        route_handlers=[with_key],
+        route_handlers=[with_key, with_session],
         dependencies={"services": Provide(provide_services)},
         exception_handlers={DomainError: answer_domain_error},
         include_in_schema=False,

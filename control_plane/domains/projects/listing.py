@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from control_plane.core.errors import NotFound
-from control_plane.core.page import cut_keys
+from control_plane.core.page import HIGHEST, LOWEST, cut_keys
 from control_plane.db.pool import load_queries
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from control_plane.db.pool import Connection
 
 _queries = load_queries(Path(__file__).with_name("listing.sql"))
-
-LOWEST: Final = uuid.UUID(int=0)
-HIGHEST: Final = uuid.UUID(int=2**128 - 1)
-"""No id is either of them: a UUID's version is neither 0 nor 15."""
 
 
 class ProjectNotListed(NotFound):
