@@ -77,3 +77,20 @@ FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:project_ids
             CAST(:names AS text[])) AS new (tenant_id, id, project_id, name)
 ORDER BY new.tenant_id, new.id
 ON CONFLICT (tenant_id, id) DO NOTHING;
+
+-- name: add_to_conversions(tenant_ids, link_ids, variant_ids, conversions)!
+-- Rows of totals are there, as a click is. Locked in order of key first.
+WITH new AS (
+    SELECT *
+    FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]),
+                CAST(:conversions AS bigint[])) AS new (tenant_id, link_id, variant_id, conversions)
+), locked AS (
+    SELECT t.tenant_id, t.link_id, t.variant_id, new.conversions
+    FROM click_totals t JOIN new USING (tenant_id, link_id, variant_id)
+    ORDER BY t.tenant_id, t.link_id, t.variant_id
+    FOR UPDATE OF t
+)
+UPDATE click_totals t
+SET conversions = t.conversions + locked.conversions
+FROM locked
+WHERE t.tenant_id = locked.tenant_id AND t.link_id = locked.link_id AND t.variant_id = locked.variant_id;
