@@ -24,7 +24,7 @@ import structlog
 
 from edge.contract import redis_keys
 from edge.contract.intake_record import (
-    INTAKE_KEY_PREFIXES,
+    INTAKE_KEY_PREFIX,
     BadIntakeRecordError,
     IntakeKeyRecord,
     ProjectRecord,
@@ -270,6 +270,4 @@ def _or_unavailable(
 
 
 def _find_key_field(secret: str) -> str | None:
-    if any(is_well_formed(secret, prefix) for prefix in INTAKE_KEY_PREFIXES):
-        return hash_secret(secret).hex()
-    return None
+    return hash_secret(secret).hex() if is_well_formed(secret, INTAKE_KEY_PREFIX) else None
