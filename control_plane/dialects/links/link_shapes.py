@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from control_plane.domains.links.model import Link, LinkSummary
 
 
+ProjectId: TypeAlias = Annotated[
+    uuid.UUID, Meta(description="Project of the tenant that the link's clicks count for; null for none")
+]
+
+
 class VariantCreateIn(msgspec.Struct, frozen=True, kw_only=True):
     """A variant of a new link."""
 
@@ -114,6 +119,7 @@ class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = True
+    project_id: ProjectId | UnsetType | None = None
 
 
 class VariantPatchIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +131,7 @@ class VariantPatchIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes to a link. What is absent stays as it is; `geo_rules: null` removes the rules."""
+    """Changes to a link. What is absent stays as it is; null removes geo_rules and project_id."""
 
     name: LinkName | UnsetType = UNSET
     slug: Annotated[str, Meta(description="Refused: a slug never changes")] | UnsetType = UNSET
@@ -144,6 +150,7 @@ class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: GeoRules | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
     forward_query: bool | UnsetType = UNSET
+    project_id: ProjectId | UnsetType | None = UNSET
 
 
 CustomDomain: TypeAlias = Annotated[
@@ -186,6 +193,7 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     variants: list[VariantOut]
     domain: CustomDomain | None = None
     short_url: ShortUrl
+    project_id: ProjectId | None = None
 
 
 class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +212,7 @@ class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
     )
     domain: CustomDomain | None = None
     short_url: ShortUrl
+    project_id: ProjectId | None = None
 
 
 class LinkListOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,6 +287,7 @@ def show_link(link: Link, edge_url: str) -> LinkOut:
         ],
         domain=link.domain or None,
         short_url=build_short_url(link.domain, link.slug, edge_url),
+        project_id=link.project_id,
     )
 
 

@@ -40,7 +40,8 @@ class Variant(msgspec.Struct, frozen=True):
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link as stored, with its present variants in their order.
 
-    `domain`: the custom domain that it belongs to; "" for the service's own names.
+    `domain`: the custom domain that it belongs to; "" for the service's own names. `project_id`: what its
+    clicks count for as well.
     """
 
     tenant_id: uuid.UUID
@@ -56,6 +57,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: dict[str, str] | None
     stickiness: Stickiness
     forward_query: bool
+    project_id: uuid.UUID | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -72,6 +74,7 @@ class LinkSummary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_active: bool
     routing_type: RoutingType
+    project_id: uuid.UUID | None
     created_at: datetime
     total_clicks: int
     total_conversions: int
@@ -86,8 +89,11 @@ class VariantContent(msgspec.Struct, frozen=True):
     weight: Weight
 
 
-class LinkContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller decides about a link, complete and checked against every rule (rules.py)."""
+class LinkContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a caller decides about a link, complete and checked against every rule (rules.py).
+
+    Without a project it is written as it was before there were any, so fingerprints stay what they were.
+    """
 
     name: LinkName
     is_active: bool
@@ -98,6 +104,7 @@ class LinkContent(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: GeoRules | None
     stickiness: Stickiness
     forward_query: bool
+    project_id: uuid.UUID | None = None
 
 
 class NewLink(msgspec.Struct, frozen=True):
@@ -134,3 +141,4 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     geo_rules: dict[str, str] | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
     forward_query: bool | UnsetType = UNSET
+    project_id: uuid.UUID | UnsetType | None = UNSET

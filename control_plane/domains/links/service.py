@@ -56,7 +56,8 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
     """Create a link: (link, whether it is new).
 
     With an `idempotency_key` that made a link before, that link is given as it is now.
-    Raises Invalid for a domain that the tenant has not, SlugTaken, IdempotencyKeyReused, NoFreeSlug.
+    Raises Invalid for a domain or project that the tenant has not, SlugTaken, IdempotencyKeyReused,
+    NoFreeSlug.
     """
     link_id = new_id()
     if idempotency_key is not None:
@@ -65,6 +66,7 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
         if earlier_id is not None:
             return await _fetch_existing(db, account, earlier_id), False
     domain = await _choose_domain(db, account.tenant_id, new_link.domain)
+    await _require_project(db, account.tenant_id, new_link.content.project_id)
     await _insert_with_slug(db, account, link_id, domain, new_link, now=now, draw=draw)
     placed = [PlacedVariant(new_id(), n, variant) for n, variant in enumerate(new_link.content.variants)]
     await store.insert_variants(db, account.tenant_id, link_id, placed, now)
@@ -111,6 +113,8 @@ async def change_link(  # noqa: PLR0913  who, which, what, and what it is checke
     if changes.domain is not UNSET:
         faults.append(Fault("domain", "must not be given: a link never moves", changes.domain))
     content = settle_content(_apply(changes, link), faults, edge_url)
+    if content.project_id != link.project_id:
+        await _require_project(db, account.tenant_id, content.project_id)
     await store.update_link(db, account.tenant_id, link_id, content, now)
     if changes.variants is not UNSET:
         await _replace_variants(db, link, content, now)
@@ -148,6 +152,12 @@ async def _choose_domain(db: Connection, tenant_id: uuid.UUID, wanted: str | Uns
     if not await store.has_domain(db, tenant_id, domain):
         raise Invalid([Fault("domain", "must be a verified domain of the tenant", wanted)])
     return domain
+
+
+async def _require_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID | None) -> None:
+    """Raise Invalid for a project that the tenant has not."""
+    if project_id is not None and not await store.has_project(db, tenant_id, project_id):
+        raise Invalid([Fault("project_id", "must be a project of the tenant", project_id)])
 
 
 async def _insert_with_slug(  # noqa: PLR0913  what create_link has in hand

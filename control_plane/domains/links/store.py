@@ -43,6 +43,12 @@ async def has_domain(db: Connection, tenant_id: uuid.UUID, domain: str) -> bool:
     return found
 
 
+async def has_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID) -> bool:
+    """Tell whether the tenant has this project."""
+    found: bool = await _queries.has_project(db, tenant_id=tenant_id, project_id=project_id)
+    return found
+
+
 async def insert_link(  # noqa: PLR0913  an id, a place and content, each from elsewhere
     db: Connection,
     account: Account,
