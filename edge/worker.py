@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uuid_utils
 
+from edge.directory import Directory
 from edge.geo import CountryLookup
 from edge.handler import JOURNAL_FULL, RESERVED, Handler
 from edge.link_cache import LinkCache
@@ -53,6 +54,7 @@ class Worker:
         trust = ProxyTrust(settings.trusted_proxies)
         cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
         self._feed = LinkFeed(settings.redis_url, cache)
+        self._directory = Directory(settings.redis_url)
         self._snapshot = SnapshotKeeper(
             snapshot_path(settings), cache=cache, feed=self._feed, interval_s=settings.snapshot_s
         )
@@ -157,6 +159,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._snapshot.write(), SNAPSHOT_S)
         await self._feed.aclose()
+        await self._directory.aclose()
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:

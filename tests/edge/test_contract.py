@@ -23,6 +23,15 @@ from edge.contract.events import (
     read_chunk,
     split_frames,
 )
+from edge.contract.intake_record import (
+    BadIntakeRecordError,
+    IntakeKeyRecord,
+    ProjectRecord,
+    decode_intake_key,
+    decode_project,
+    encode_intake_key,
+    encode_project,
+)
 from edge.contract.link_record import (
     BadLinkError,
     LinkRecord,
@@ -100,6 +109,45 @@ DOMAIN = DomainRecord("go.acme.example", 7, bytes(range(16)), "/p", "v")
 DOMAIN_BYTES = bytes.fromhex(
     "3030303030303030303030303030303795af676f2e61636d652e6578616d706c6507c410000102030405060708090a0b0c0d0e0f"
     "a22f70a176"
+)
+PROJECT = ProjectRecord(
+    project_id=bytes(range(16)),
+    version=7,
+    tenant_id=bytes(range(16, 32)),
+    is_active=True,
+    domain="shop.example",
+    currency="BRL",
+    accepts_tag_sales=False,
+    secret_hash=bytes(32),
+    previous_secret_hash=b"\1" * 32,
+    previous_secret_until_ms=1_764_000_000_000,
+)
+PROJECT_BYTES = bytes.fromhex(
+    "30303030303030303030303030303037"
+    "9a"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "07"
+    "c410101112131415161718191a1b1c1d1e1f"
+    "c3"
+    "ac73686f702e6578616d706c65"
+    "a342524c"
+    "c2"
+    "c4200000000000000000000000000000000000000000000000000000000000000000"
+    "c4200101010101010101010101010101010101010101010101010101010101010101"
+    "cf0000019ab697e800"
+)
+INTAKE_KEY = IntakeKeyRecord(
+    bytes(32), 3, bytes(range(16)), is_active=True, expires_at_ms=1_764_000_000_000, allowed_ips=("::1/128",)
+)
+INTAKE_KEY_BYTES = bytes.fromhex(
+    "30303030303030303030303030303033"
+    "96"
+    "c4200000000000000000000000000000000000000000000000000000000000000000"
+    "03"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "c3"
+    "cf0000019ab697e800"
+    "91a73a3a312f313238"
 )
 BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
 
@@ -207,6 +255,35 @@ class TestDomainRecord:
             decode_domain(value)
 
 
+class TestProjectRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_project(PROJECT) == PROJECT_BYTES
+        assert decode_project(PROJECT_BYTES) == PROJECT
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        assert decode_project(PROJECT_BYTES[:16] + b"\x9b" + PROJECT_BYTES[17:] + b"\xc3") == PROJECT
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadIntakeRecordError):
+            decode_project(value)
+
+
+class TestIntakeKeyRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_intake_key(INTAKE_KEY) == INTAKE_KEY_BYTES
+        assert decode_intake_key(INTAKE_KEY_BYTES) == INTAKE_KEY
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        newer = INTAKE_KEY_BYTES[:16] + b"\x97" + INTAKE_KEY_BYTES[17:] + b"\xc3"
+        assert decode_intake_key(newer) == INTAKE_KEY
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadIntakeRecordError):
+            decode_intake_key(value)
+
+
 class TestChunk:
     def test_golden_fields(self) -> None:
         chunk = Chunk("0" * 31 + "a", 5, 2, zlib.crc32(BODY), BODY)
@@ -257,6 +334,8 @@ def test_redis_names_are_what_they_were() -> None:
     assert redis_keys.link("summer") == "sy1:link:{61}:summer"
     assert redis_keys.link("go.acme.example/summer") == "sy1:link:{342}:go.acme.example/summer"
     assert redis_keys.domains() == "sy1:domains:{10}"
+    assert redis_keys.projects() == "sy1:projects:{10}"
+    assert redis_keys.intake_keys() == "sy1:intake:keys:{10}"
     assert redis_keys.links_ready(0) == "sy1:links:ready:{10}"
     assert redis_keys.links_resync(63) == "sy1:links:resync:{40}"
     assert redis_keys.link_changes() == "sy1:links:changes:{10}"

@@ -25,9 +25,9 @@ from control_plane.domains.accounts.model import Account
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.errors import InvalidApiKey
 from control_plane.domains.api_keys.model import KeyKind
-from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import refuse
 from control_plane.domains.sessions import service as sessions
+from edge.contract.key_format import is_well_formed
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection

@@ -21,8 +21,9 @@ from control_plane.domains.api_keys.errors import (
     ScopeRequired,
 )
 from control_plane.domains.api_keys.model import KeyKind, NewApiKey, Refusal
-from control_plane.domains.api_keys.secret import hash_secret, make_secret
+from control_plane.domains.api_keys.secret import make_secret
 from control_plane.domains.audit import service as audit
+from edge.contract.key_format import hash_secret
 
 if TYPE_CHECKING:
     import uuid
@@ -137,7 +138,7 @@ def judge_key(key: HeldKey | None, kind: KeyKind, address: IpAddress | None, now
 async def use_key(
     db: Connection, secret: str, *, kind: KeyKind, address: IpAddress | None, now: datetime
 ) -> HeldKey:
-    """Recognise a well-formed key (secret.is_well_formed). Raises InvalidApiKey, IpNotAllowed."""
+    """Recognise a well-formed key (key_format.is_well_formed). Raises InvalidApiKey, IpNotAllowed."""
     key = await find_key(db, hash_secret(secret), now)
     refusal = judge_key(key, kind, address, now)
     if refusal is Refusal.IP_NOT_ALLOWED:
