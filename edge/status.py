@@ -128,7 +128,7 @@ class Status:
         self._snapshot = snapshot
 
     def answer(self, path: str) -> EdgeResponse:
-        """Answer a request below handler.RESERVED."""
+        """Answer a request below RESERVED."""
         match path:
             case "/_/health/live":
                 return EdgeResponse(200, [_JSON, _NO_STORE], b'{"live":true}')
