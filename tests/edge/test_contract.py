@@ -16,10 +16,15 @@ from edge.contract.events import (
     BadChunkError,
     Chunk,
     Click,
+    Conversion,
+    ConversionKind,
+    PageClick,
     Reason,
+    Visit,
     chunk_fields,
     decode_event,
     encode_event,
+    find_arrival_ms,
     read_chunk,
     split_frames,
 )
@@ -150,6 +155,67 @@ INTAKE_KEY_BYTES = bytes.fromhex(
     "91a73a3a312f313238"
 )
 BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
+IDS = (bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
+VISIT = Visit(
+    *IDS,
+    "c1",
+    "b1",
+    "https://s.example/",
+    "https://r.example/",
+    "198.51.100.7",
+    "BR",
+    "Mozilla/5.0",
+    True,
+    1_800_000_000_000,
+)
+VISIT_BYTES = bytes.fromhex(
+    "9da176c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc41020212223242526"
+    "2728292a2b2c2d2e2fa26331a26231b268747470733a2f2f732e6578616d706c652fb268747470733a2f2f722e657861"
+    "6d706c652fac3139382e35312e3130302e37a24252ab4d6f7a696c6c612f352e30c3cf000001a3185c5000"
+)
+PAGE_CLICK = PageClick(
+    *IDS,
+    "k1",
+    "v1",
+    "https://t.example/",
+    "a",
+    "Buy",
+    "https://s.example/",
+    "198.51.100.7",
+    "BR",
+    "Mozilla/5.0",
+    1_800_000_000_000,
+)
+PAGE_CLICK_BYTES = bytes.fromhex(
+    "9ea170c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc41020212223242526"
+    "2728292a2b2c2d2e2fa26b31a27631b268747470733a2f2f742e6578616d706c652fa161a3427579b268747470733a2f"
+    "2f732e6578616d706c652fac3139382e35312e3130302e37a24252ab4d6f7a696c6c612f352e30cf000001a3185c5000"
+)
+CONVERSION = Conversion(
+    *IDS,
+    int(ConversionKind.REFUND),
+    "r1",
+    "completed",
+    1990,
+    150,
+    "USD",
+    "postback",
+    "v1",
+    "c1",
+    "k1",
+    "s1",
+    "p1",
+    "pr",
+    "of",
+    "tx",
+    "why",
+    True,
+)
+CONVERSION_BYTES = bytes.fromhex(
+    "dc0015a165c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc4102021222324"
+    "25262728292a2b2c2d2e2f03a27231a9636f6d706c65746564cd07c6cc96a3555344a8706f73746261636ba27631a263"
+    "31a26b31a27331a27031a27072a26f66a27478a3776879c3"
+)
 
 
 class TestClick:
@@ -198,6 +264,42 @@ class TestClick:
     def test_garbage_is_refused(self, payload: bytes) -> None:
         with pytest.raises(BadChunkError):
             decode_event(payload)
+
+
+class TestReports:
+    @pytest.mark.parametrize(
+        ("event", "golden"),
+        [(VISIT, VISIT_BYTES), (PAGE_CLICK, PAGE_CLICK_BYTES), (CONVERSION, CONVERSION_BYTES)],
+        ids=["visit", "page_click", "conversion"],
+    )
+    def test_golden_bytes(self, event: Visit | PageClick | Conversion, golden: bytes) -> None:
+        assert encode_event(event) == golden
+        assert decode_event(golden) == event
+        fields = len(event.__struct_fields__) + 1
+        count = 3 if fields > 15 else 1
+        newer = (b"\xdc" + (fields + 1).to_bytes(2, "big")) + golden[count:] + b"\xa3new"
+        assert decode_event(newer) == event
+
+    def test_bytes_from_before_the_defaulted_fields_still_decode(self) -> None:
+        oldest = b"\x9b" + VISIT_BYTES[1:-10]
+        assert decode_event(oldest) == msgspec.structs.replace(VISIT, prefetch=False, received_ms=0)
+        oldest = b"\x9d" + PAGE_CLICK_BYTES[1:-9]
+        assert decode_event(oldest) == msgspec.structs.replace(PAGE_CLICK, received_ms=0)
+        oldest = b"\x9b" + CONVERSION_BYTES[3 : CONVERSION_BYTES.index(b"postback") + 8]
+        assert decode_event(oldest) == Conversion(*IDS, 3, "r1", "completed", 1990, 150, "USD", "postback")
+
+    def test_kinds_keep_their_numbers(self) -> None:
+        assert {kind.name: kind.value for kind in ConversionKind} == {
+            "CHECKOUT": 1,
+            "SALE": 2,
+            "REFUND": 3,
+            "UPSELL": 4,
+        }
+
+    def test_what_a_page_dates_itself_arrived_when_the_edge_got_it(self) -> None:
+        assert find_arrival_ms(VISIT) == find_arrival_ms(PAGE_CLICK) == 1_800_000_000_000
+        assert find_arrival_ms(msgspec.structs.replace(VISIT, received_ms=0)) == 0x000102030405
+        assert find_arrival_ms(CONVERSION) == find_arrival_ms(CLICK) == 0x000102030405
 
 
 class TestLinkRecord:
