@@ -108,9 +108,7 @@ def weigh_chances(posteriors: Sequence[Posterior]) -> list[Chance]:
     highest = low + step * sum(1 - math.prod(column) for column in zip(*middles, strict=True))
     means = [sum(x * m for x, m in zip(points, mass, strict=True)) for mass in masses]
     whole = sum(best)
-    return [
-        Chance(one / whole, max(0.0, highest - mean)) for one, mean in zip(best, means, strict=True)
-    ]
+    return [Chance(one / whole, max(0.0, highest - mean)) for one, mean in zip(best, means, strict=True)]
 
 
 def _spread_over(points: Sequence[float], posterior: Posterior) -> list[float]:

@@ -101,10 +101,7 @@ def conversion_evidence(ours: int, theirs: int, share: float) -> float:
     known = ours * math.log(share) + theirs * math.log1p(-share)
     return _log_mean(
         [
-            _log_beta(a + ours, b + theirs)
-            + log_upper_tail(share, a + ours, b + theirs)
-            - log_mass
-            - known
+            _log_beta(a + ours, b + theirs) + log_upper_tail(share, a + ours, b + theirs) - log_mass - known
             for a, b, log_mass in _coin_priors(share)
         ]
     )
@@ -142,9 +139,7 @@ def split_evidence(trials: Sequence[int], weights: Sequence[float]) -> float:
     return _log_mean([_dirichlet_ratio(trials, shares, skew) - planned for skew in SKEWS])
 
 
-def find_conversion_winner(
-    conversions: Sequence[int], weights: Sequence[float], needed: float
-) -> int | None:
+def find_conversion_winner(conversions: Sequence[int], weights: Sequence[float], needed: float) -> int | None:
     """Find the variant that beats each other one by `needed`; None where there is none.
 
     Only the one with the most conversions for its weight can: what lags behind another does not beat it.

@@ -65,9 +65,7 @@ async def count(  # noqa: PLR0913  which clicks, and how long sales and their ch
     key: dict[str, Any] = {"tenant_id": setup.tenant_id, "link_id": setup.link_id}
     key |= {"version": setup.experiment_version, "low": id_floor(since)}
     high = id_floor(until)
-    trials = {
-        row["variant_id"]: row["trials"] async for row in _queries.count_trials(db, **key, high=high)
-    }
+    trials = {row["variant_id"]: row["trials"] async for row in _queries.count_trials(db, **key, high=high)}
     first_trial_at = setup.first_trial_at
     if first_trial_at is None and trials:
         first_trial_at = id_time(await _queries.find_first_trial(db, **key))
