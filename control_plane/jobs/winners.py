@@ -27,17 +27,24 @@ async def look_for_winners(pool: Pool, _settings: Settings, now: datetime) -> No
     """Look at every experiment that is due, of all tenants; one that fails holds up no other."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + TIME_LIMIT_S
-    while keys := await store.list_due(pool, now, BATCH_SIZE):
+    while keys := await _list_due(pool, now):
         for key in keys:
             if clock() > deadline:
                 _log.warning("winners_overdue")
                 return
             await _look(pool, key, now)
     cutoff, oldest = now - service.REVIEW_PAUSE, now - service.REVIEWED_FOR
-    for key in await store.list_reviews_due(pool, cutoff, oldest, BATCH_SIZE):
+    async with pool.acquire() as db:
+        decided = await store.list_reviews_due(db, cutoff, oldest, BATCH_SIZE)
+    for key in decided:
         if clock() > deadline:
             return
         await _review(pool, key, now)
+
+
+async def _list_due(pool: Pool, now: datetime) -> list[LinkKey]:
+    async with pool.acquire() as db:
+        return await store.list_due(db, now, BATCH_SIZE)
 
 
 async def _look(pool: Pool, key: LinkKey, now: datetime) -> None:
@@ -53,9 +60,7 @@ async def _look(pool: Pool, key: LinkKey, now: datetime) -> None:
                 await service.put_off(db, *key, now)
                 return
             decision = await service.conclude(db, seen, now)
-            if decision is None and seen.judgement.verdict is not None:
-                await service.put_off(db, *key, now)
-    except Exception:
+    except Exception:  # noqa: BLE001  one link's fault, whatever it is, is not the others'
         _log.exception("winner_look_failed", link_id=str(key[1]))
         async with pool.acquire() as db, db.transaction():
             await service.put_off(db, *key, now)
@@ -74,5 +79,5 @@ async def _review(pool: Pool, key: LinkKey, now: datetime) -> None:
     try:
         async with pool.acquire() as db, db.transaction():
             await service.review(db, *key, now)
-    except Exception:
+    except Exception:  # noqa: BLE001  as above
         _log.exception("winner_review_failed", link_id=str(key[1]))

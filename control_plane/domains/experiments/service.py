@@ -45,6 +45,9 @@ PAUSES: Final = 500
 """An experiment is looked at every minute, and from the ninth hour on whenever it has grown by a 500th: that
 delays no decision by more than 0.2 %, and bounds what a look at all of its clicks costs."""
 
+LATE: Final = timedelta(hours=1)
+"""An experiment without news is counted anew so often all the same: clicks may have landed late."""
+
 REVIEWED_FOR: Final = timedelta(days=90)
 """How long after its decision a winner is reviewed: refunds and chargebacks come late."""
 
@@ -75,7 +78,7 @@ async def list_decisions(
     return Page(items, total, page.page, page.per_page)
 
 
-async def declare(  # noqa: PLR0913  who, for whom, where, what, when
+async def declare(  # noqa: PLR0913, PLR0917  who, for whom, where, what, when
     db: Connection, actor: Actor, account: Account, link_id: uuid.UUID, variant: str, now: datetime
 ) -> Decision:
     """Declare a winner by hand. `variant`: its label or its id.
@@ -135,9 +138,9 @@ async def look(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, now: da
     if setup is None or _find_status(setup, None) != "running":
         return None
     until = now - setup.lag
-    if setup.looked_at is not None and not _is_over(setup, until):
-        if not await store.has_news(db, setup, until, setup.looked_at - PAUSE):
-            return None
+    is_fresh = setup.looked_at is not None and now - setup.looked_at < LATE
+    if is_fresh and not _is_over(setup, until) and not await store.has_news(db, setup, until, now - LATE):
+        return None
     counts = await _count(db, setup, now)
     return Report(setup=setup, status="running", counts=counts, judgement=judge(setup, counts), decision=None)
 
@@ -154,6 +157,7 @@ async def conclude(db: Connection, seen: Report, now: datetime) -> Decision | No
     setup = await _fetch_setup(db, tenant_id, link_id)
     decided = await store.fetch_decision(db, tenant_id, link_id, setup.experiment_version)
     if setup.experiment_version != seen_setup.experiment_version or _find_status(setup, decided) != "running":
+        await put_off(db, tenant_id, link_id, now)
         return None
     counts, judgement = seen.counts, seen.judgement
     age = timedelta(0) if counts.first_trial_at is None else now - counts.first_trial_at

@@ -17,15 +17,15 @@ since they come to be known together with the conversions. That the split is as 
 **A winner among k** must beat each of the others at alpha / k. Let b be a best variant. Some i is declared
 falsely only if another variant is at least as good: then i was found to beat b although it does not (or, if
 i is itself among several best ones, to beat another of those). There are at most k such i, each with
-probability at most alpha / k: false winners are at most alpha, whether all variants are equal, or one is best.
+probability at most alpha / k: false winners are at most alpha, whether all are equal or one is best.
 
 **The split** is tested by the same device, both sides: the likelihood ratio of the multinomial counts of
 trials, averaged over a Dirichlet distribution about the weights.
 
 **Revenue** per visitor: where i and j bring the same, each sale of y fell to i with that same probability,
 whatever y is. So the sum of y (1 - share) over our sales less y share over theirs is a sum of known coins,
-each scaled by an amount that does not depend on how it fell: exp(bet S - bet² V / 2) is an e-process for every
-bet > 0, with V the sum of y² times a bound on the coin's variance (Hoeffding's for halves, Kearns and Saul's
+each scaled by an amount that does not depend on how it fell: exp(bet S - bet² V / 2) is an e-process for
+every bet > 0, with V the sum of y² times a bound on the coin's variance (Hoeffding's for halves, Kearns and Saul's
 otherwise). It is averaged over bets (a half-normal distribution). No tail is too heavy for it and no sample
 too small, as long as the two bring the same *distribution* of revenue. Where only the means are equal (twice
 the sales at half the price), S still has mean 0, V is at least its variance as observed, and the bound
@@ -79,7 +79,7 @@ class Moments(msgspec.Struct, frozen=True):
 
     @property
     def variance_of_mean(self) -> float:
-        """Give the variance of the mean (of the sample, without bias); infinite with fewer than two trials."""
+        """Give the variance of the mean (without bias); infinite with fewer than two trials."""
         if self.count < 2:  # noqa: PLR2004  one value has no spread
             return math.inf
         spread = self.squares * self.count - self.total * self.total  # exact: these are integers
@@ -113,10 +113,9 @@ def revenue_evidence(ours: Moments, theirs: Moments, share: float, unit: float) 
     `share`: our planned part of the trials of the two, in (0, 1). `unit`: the median of the experiment's
     first FIRST_SALES sales, of all variants.
     """
-    if share < 0.5:  # noqa: PLR2004  a coin that rarely falls to us
+    bound = share * (1 - share)
+    if share < 0.5:  # noqa: PLR2004  a coin that rarely falls to us has a heavier tail on our side
         bound = (1 - 2 * share) / (2 * math.log((1 - share) / share))
-    else:
-        bound = share * (1 - share)
     surplus = (ours.total * (1 - share) - theirs.total * share) / unit
     variance = max(
         bound * (ours.squares + theirs.squares),
