@@ -1,7 +1,7 @@
 """Simulated experiments: how often the rule names a false winner, and how soon it finds a true one.
 
-Chance comes from a seed, so that a run can be repeated to the digit. The rule is the one that decides over real
-links (control_plane/domains/experiments/statistics.py), and it looks after every single sale.
+Chance comes from a seed, so that a run can be repeated to the digit. The rule is the one that decides over
+real links (control_plane/domains/experiments/statistics.py), and it looks after every single sale.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def count_false_winners(weights: Sequence[float], *, runs: int, sales: int, seed
 def count_false_revenue_winners(
     weights: Sequence[float], sigma: float, *, runs: int, sales: int, seed: int
 ) -> int:
-    """The same by revenue, with lognormal sales; `sigma`: of their logarithm."""
+    """Do the same by revenue, with lognormal sales; `sigma`: of their logarithm."""
     rng, needed, false = Random(seed), evidence_needed(len(weights), ALPHA), 0  # noqa: S311  a simulation
     for _ in range(runs):
         false += find_revenue(rng, weights, weights, sigma, needed, sales) is not None
@@ -107,11 +107,9 @@ def sales_until_winner(lift: float, *, runs: int, most: int, seed: int) -> list[
     rng, needed, found = Random(seed), evidence_needed(2, ALPHA), list[int]()  # noqa: S311  a simulation
     for _ in range(runs):
         sold = [0, 0]
-        for count in range(1, most + 1):
+        while sum(sold) < most and find_conversion_winner(sold, [50, 50], needed) != 0:
             sold[rng.random() >= (1 + lift) / (2 + lift)] += 1
-            if find_conversion_winner(sold, [50, 50], needed) == 0:
-                break
-        found.append(count)
+        found.append(sum(sold))
     return sorted(found)
 
 

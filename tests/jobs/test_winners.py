@@ -43,7 +43,7 @@ class Shop:
         self.made += 1
         return uuid.UUID(int=id_floor(moment).int | 7 << 76 | self.made)
 
-    async def visit(
+    async def visit(  # noqa: PLR0913  what visitors do
         self,
         variant: int,
         visitors: int,
@@ -61,8 +61,8 @@ class Shop:
         clicks = [self.make_id(at) for _ in range(visitors)]
         sold = [self.make_id(at + after) for _ in range(sales)]
         await self.pool.executemany(
-            "INSERT INTO clicks (tenant_id, id, link_id, variant_id, link_version, reason, is_prefetch, is_bot,"
-            " is_conversion, verdict_version, landed_at, is_unique)"
+            "INSERT INTO clicks (tenant_id, id, link_id, variant_id, link_version, reason,"
+            " is_prefetch, is_bot, is_conversion, verdict_version, landed_at, is_unique)"
             " VALUES ($1, $2, $3, $4, $5, $6, false, $7, false, 2, $8, $9)",
             [
                 (
@@ -82,7 +82,8 @@ class Shop:
         await self.pool.executemany(
             "INSERT INTO conversions (tenant_id, id, project_id, kind, external_id, status, currency,"
             " amount_minor, source, attributed_click, link_id, variant_id, clicked_at, counted_at, landed_at,"
-            " updated_at) VALUES ($1, $2, $3, 2, $4, 'completed', $5, $6, 'api', $7, $8, $9, $10, $10, $10, $10)",
+            " updated_at)"
+            " VALUES ($1, $2, $3, 2, $4, 'completed', $5, $6, 'api', $7, $8, $9, $10, $10, $10, $10)",
             [
                 (
                     link.tenant_id,
@@ -159,7 +160,7 @@ class TestWinner:
         async with pool.acquire() as db:
             await publisher.publish_changes(db, shards)
         value = await redis.get(redis_keys.link("shoes"))
-        assert value is not None
+        assert isinstance(value, bytes)
         record = decode_link(value)
         assert (record.version, record.winner) == (2, 1)
         audit = await pool.fetch("SELECT actor_kind, action FROM audit_log")
@@ -210,7 +211,7 @@ class TestWinner:
         await look_for_winners(pool, settings, NOW)
         assert await shop.decisions() == []
         await shop.visit(0, 1, 0)
-        await look_for_winners(pool, settings, NOW + timedelta(minutes=10))
+        await look_for_winners(pool, settings, NOW + timedelta(minutes=61))
         assert await shop.winner() == "b"
 
 
