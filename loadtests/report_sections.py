@@ -99,8 +99,10 @@ def render_winners(results: WinnerResults, _plots: Path) -> str:
     """Render what the rule of the winner promises, as simulated."""
     lines = [
         f"## A winner that the data supports\n\n{render_environment(results)}",
-        "Experiments whose variants are all the same, looked at after every sale (the z-test: after every 200"
-        " visitors, 50 times). At most 5 % may end with a winner.\n",
+        (
+            "Experiments whose variants are all the same, looked at after every sale (the z-test: after every"
+            " 200 visitors, 50 times). At most 5 % may end with a winner.\n"
+        ),
         "| rule | weights | sales each | experiments | false winners |",
         "|---|---|---:|---:|---:|",
     ]
@@ -109,8 +111,10 @@ def render_winners(results: WinnerResults, _plots: Path) -> str:
         for case in results.cases
     ]
     lines += [
-        "\nExperiments of two halves with a difference: visitors until the winner is declared, beside what a"
-        " z-test at the same 5 % needs for a power of 80 % if it is looked at exactly once.\n",
+        (
+            "\nExperiments of two halves with a difference: visitors until the winner is declared, beside what"
+            " a z-test at the same 5 % needs for a power of 80 % if it is looked at exactly once.\n"
+        ),
         "| rate | lift | z-test, once | mean | ratio | median | ratio | 80 % of experiments | ratio |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]

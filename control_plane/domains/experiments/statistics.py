@@ -25,10 +25,10 @@ trials, averaged over a Dirichlet distribution about the weights.
 **Revenue** per visitor: where i and j bring the same, each sale of y fell to i with that same probability,
 whatever y is. So the sum of y (1 - share) over our sales less y share over theirs is a sum of known coins,
 each scaled by an amount that does not depend on how it fell: exp(bet S - bet² V / 2) is an e-process for
-every bet > 0, with V the sum of y² times a bound on the coin's variance (Hoeffding's for halves, else that of
-Kearns and Saul). It is averaged over bets (a half-normal distribution). No tail is too heavy for it and no sample
-too small, as long as the two bring the same *distribution* of revenue. Where only the means are equal (twice
-the sales at half the price), S still has mean 0, V is at least its variance as observed, and the bound
+every bet > 0, with V the sum of y² times a bound on the coin's variance (Hoeffding's for halves, else that
+of Kearns and Saul). It is averaged over bets (a half-normal distribution). No tail is too heavy for it and no
+sample too small, as long as the two bring the same *distribution* of revenue. Where only the means are equal
+(twice the sales at half the price), S still has mean 0, V is at least its variance as observed, and the bound
 holds asymptotically. The unit of bets is the median of the first sales, which no coin has influenced.
 
 The usual way, a central limit theorem over the difference of means, was tried and dropped: with lognormal
