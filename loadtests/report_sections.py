@@ -112,8 +112,8 @@ def render_winners(results: WinnerResults, _plots: Path) -> str:
     ]
     lines += [
         (
-            "\nExperiments of two halves with a difference: visitors until the winner is declared, beside what"
-            " a z-test at the same 5 % needs for a power of 80 % if it is looked at exactly once.\n"
+            "\nExperiments of two halves with a difference: visitors until the winner is declared, beside"
+            " what a z-test at the same 5 % needs for a power of 80 % if it is looked at exactly once.\n"
         ),
         "| rate | lift | z-test, once | mean | ratio | median | ratio | 80 % of experiments | ratio |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
