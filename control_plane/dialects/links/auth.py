@@ -70,6 +70,14 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], handle
         raise refuse(status, now)
     services.usage.count_call(account.tenant_id, None, now)
     state["account"] = account
+    state["actor"] = Actor(
+        kind=ActorKind.API_KEY,
+        tenant_id=account.tenant_id,
+        user_id=account.user_id,
+        credential_id=key.id,
+        request_id=request_id_of(connection.scope),
+        ip_address=client_address(connection),
+    )
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

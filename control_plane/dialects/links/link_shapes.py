@@ -15,6 +15,7 @@ from control_plane.domains.links.model import (
     DomainName,
     GeoRules,
     Label,
+    LagHours,
     LinkDraft,
     LinkName,
     RoutingType,
@@ -22,6 +23,7 @@ from control_plane.domains.links.model import (
     Stickiness,
     VariantDraft,
     Weight,
+    WinnerGoal,
     WinnerThreshold,
 )
 from control_plane.domains.links.short_urls import build_short_url
@@ -95,6 +97,20 @@ class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = 100
+    auto_winner_goal: (
+        Annotated[WinnerGoal, Meta(description="What variants are compared by")] | UnsetType | None
+    ) = "conversion_rate"
+    auto_winner_lag_hours: (
+        Annotated[
+            LagHours,
+            Meta(
+                description="How long after its click a sale counts for the winner, and how old a click "
+                "must be to count; 0: sales count whenever they come"
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = 24
     routing_type: Annotated[RoutingType, Meta(description="Traffic routing method")] | UnsetType | None = (
         "ab_test"
     )
@@ -146,6 +162,8 @@ class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
     auto_winner: bool | UnsetType = UNSET
     auto_winner_threshold: WinnerThreshold | UnsetType = UNSET
+    auto_winner_goal: WinnerGoal | UnsetType = UNSET
+    auto_winner_lag_hours: LagHours | UnsetType = UNSET
     routing_type: RoutingType | UnsetType = UNSET
     geo_rules: GeoRules | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
@@ -184,6 +202,8 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     auto_winner: bool
     auto_winner_threshold: int
+    auto_winner_goal: WinnerGoal
+    auto_winner_lag_hours: int
     routing_type: RoutingType
     geo_rules: dict[str, str] | None = None
     stickiness: Stickiness
@@ -267,6 +287,8 @@ def show_link(link: Link, edge_url: str) -> LinkOut:
         is_active=link.is_active,
         auto_winner=link.auto_winner,
         auto_winner_threshold=link.auto_winner_threshold,
+        auto_winner_goal=link.auto_winner_goal,
+        auto_winner_lag_hours=link.auto_winner_lag_hours,
         routing_type=link.routing_type,
         geo_rules=link.geo_rules,
         stickiness=link.stickiness,

@@ -22,6 +22,8 @@ Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=50)]
 DestinationUrl: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2048)]
 Weight: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 WinnerThreshold: TypeAlias = Annotated[int, Meta(ge=10, le=2**31 - 1)]
+WinnerGoal: TypeAlias = Literal["conversion_rate", "revenue_per_visitor"]
+LagHours: TypeAlias = Annotated[int, Meta(ge=0, le=720)]
 GeoRules: TypeAlias = Annotated[dict[str, str], Meta(max_length=250)]
 """ISO 3166-1 alpha-2 code, or "default" -> variant label. 249 countries and the default."""
 
@@ -53,6 +55,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     auto_winner: bool
     auto_winner_threshold: int
+    auto_winner_goal: WinnerGoal
+    auto_winner_lag_hours: int
     routing_type: RoutingType
     geo_rules: dict[str, str] | None
     stickiness: Stickiness
@@ -92,7 +96,7 @@ class VariantContent(msgspec.Struct, frozen=True):
 class LinkContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller decides about a link, complete and checked against every rule (rules.py).
 
-    Without a project it is written as it was before there were any, so fingerprints stay what they were.
+    Fields that came later have a default and are left out of fingerprints while they are that.
     """
 
     name: LinkName
@@ -100,6 +104,8 @@ class LinkContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     variants: Annotated[list[VariantContent], Meta(min_length=2, max_length=5)]
     auto_winner: bool
     auto_winner_threshold: WinnerThreshold
+    auto_winner_goal: WinnerGoal = "conversion_rate"
+    auto_winner_lag_hours: LagHours = 24
     routing_type: RoutingType
     geo_rules: GeoRules | None
     stickiness: Stickiness
@@ -137,6 +143,8 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     variants: list[VariantDraft] | UnsetType = UNSET
     auto_winner: bool | UnsetType = UNSET
     auto_winner_threshold: int | UnsetType = UNSET
+    auto_winner_goal: WinnerGoal | UnsetType = UNSET
+    auto_winner_lag_hours: int | UnsetType = UNSET
     routing_type: RoutingType | UnsetType = UNSET
     geo_rules: dict[str, str] | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
