@@ -76,9 +76,8 @@ def read_parameters(query: str) -> CampaignParameters:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         known = _NAMES.get(name) or _NAMES.get(name.lower())
-        if known is not None and value and known not in found:
-            if text := _decode(value):
-                found[known] = text
+        if known is not None and value and known not in found and (text := _decode(value)):
+            found[known] = text
     if not found:
         return NONE_SAID
     campaign_id, ad_group_id = found.pop("campaign_id", None), found.pop("ad_group_id", None)

@@ -38,7 +38,7 @@ class Span(msgspec.Struct, frozen=True):
     until: datetime = FAR_FUTURE
 
     def whole_slots(self) -> Span:
-        """Give the slots (quarters of an hour) that lie wholly within; empty (start = until) when none does."""
+        """Give the quarters of an hour that lie wholly within; empty (start = until) when none does."""
         start = self.start + (EPOCH - self.start) % SLOT
         until = self.until - (self.until - EPOCH) % SLOT
         return Span(start, until) if start < until else Span(self.start, self.start)
