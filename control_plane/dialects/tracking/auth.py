@@ -19,8 +19,8 @@ from control_plane.domains.accounts import service as accounts
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.errors import InvalidApiKey
 from control_plane.domains.api_keys.model import PREFIXES, KeyKind
-from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import MINUTE_S, refuse
+from edge.contract.key_format import is_well_formed
 
 if TYPE_CHECKING:
     import uuid

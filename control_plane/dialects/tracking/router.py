@@ -10,7 +10,7 @@ from litestar.di import Provide
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, require_session
 from control_plane.dialects.services import provide_services
-from control_plane.dialects.tracking import blog, clicks, conversions, projects, visits
+from control_plane.dialects.tracking import blog, clicks, conversions, project_changes, projects, visits
 from control_plane.dialects.tracking.auth import require_key
 from control_plane.dialects.tracking.errors import answer_domain_error
 
@@ -24,6 +24,9 @@ def build_router() -> Router:
         route_handlers=[
             projects.list_projects,
             projects.get_project,
+            project_changes.create_project,
+            project_changes.change_project,
+            project_changes.rotate_secret,
             visits.list_visits,
             visits.get_visit,
             clicks.list_clicks,
