@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import uuid
 from datetime import datetime
@@ -11,7 +10,23 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from control_plane.domains.traffic.model import SubjectKind
+
 Interval: TypeAlias = Literal["hour", "day", "week", "month"]
+SiteAspect: TypeAlias = Literal[
+    "country",
+    "device",
+    "browser",
+    "os",
+    "referrer_domain",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_content",
+    "utm_term",
+]
+"""What traffic of a project or campaign is broken down by: the dimensions of traffic_days."""
+
 Aspect: TypeAlias = Literal[
     "country",
     "device",
@@ -25,7 +40,7 @@ Aspect: TypeAlias = Literal[
     "utm_term",
     "variant",
 ]
-"""What traffic is broken down by: a dimension of traffic_days, or the variant."""
+"""What traffic of a link is broken down by."""
 
 Measure: TypeAlias = Literal[
     "clicks",
@@ -45,30 +60,7 @@ CONFIDENCE_Z: Final = 1.959963984540054
 """The standard normal deviate that 95 % lie within, either way."""
 
 
-class SubjectKind(enum.IntEnum):
-    """What sums are about, as traffic_slots spells it."""
-
-    LINK = 1
-    PROJECT = 2
-    CAMPAIGN = 3
-
-
-class Dimension(enum.IntEnum):
-    """What is known of a visitor, as traffic_days spells it."""
-
-    COUNTRY = 1
-    DEVICE = 2
-    BROWSER = 3
-    OS = 4
-    REFERRER_DOMAIN = 5
-    UTM_SOURCE = 6
-    UTM_MEDIUM = 7
-    UTM_CAMPAIGN = 8
-    UTM_CONTENT = 9
-    UTM_TERM = 10
-
-
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """A link, a project or a campaign of one.
 
     `project_id`: of a project, its id; of a campaign, its project's. `campaign`: its name, else None.
