@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
     flusher_name: str = "flusher-1"
     ip_storage: Literal["full", "truncated", "none"] = "truncated"
+    datacenter_networks: str = ""
     click_retention_months: Annotated[int, msgspec.Meta(ge=0)] = 0
     dns_resolvers: str = ""
     smtp_url: str = ""

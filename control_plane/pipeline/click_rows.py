@@ -13,12 +13,8 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
-from control_plane.pipeline.enrichment import (
-    REMEMBERED,
-    VERDICT_VERSION,
-    describe_client,
-    find_referrer_domain,
-)
+from control_plane.pipeline.enrichment import describe_client, find_referrer_domain
+from control_plane.pipeline.verdicts import REMEMBERED, VERDICT_VERSION, judge_user_agent
 
 if TYPE_CHECKING:
     from edge.contract.events import Click
@@ -83,8 +79,9 @@ def _text(value: str | None) -> bytes:
 @lru_cache(maxsize=REMEMBERED)
 def _client_columns(user_agent: str) -> tuple[bytes, bool]:
     client = describe_client(user_agent)
-    values = (user_agent, client.browser, client.os, client.device, client.bot_reason)
-    return b"".join(map(_text, values)), client.bot_reason is not None
+    reason = judge_user_agent(user_agent)
+    values = (user_agent, client.browser, client.os, client.device, reason)
+    return b"".join(map(_text, values)), reason is not None
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -119,7 +119,7 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
         "is_prefetch": True,
         "is_bot": False,
         "is_conversion": False,
-        "verdict_version": 1,
+        "verdict_version": 2,
         "country": "BR",
         "referrer": "https://News.example:8443/story?id=1",
         "referrer_domain": "news.example",
