@@ -22,9 +22,9 @@ from control_plane.domains.analytics.model import (
     Measure,
     Range,
     SiteAspect,
-    SubjectKind,
 )
 from control_plane.domains.analytics.ranges import MOST_BUCKETS, MOST_DAYS, settle_range
+from control_plane.domains.traffic.model import SubjectKind
 from edge.contract.money import format_amount
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Figures,
         FunnelStep,
         Revenue,
-        Subject,
+        Topic,
         ValueFigures,
         VariantFigures,
     )
@@ -61,8 +61,8 @@ ToText: TypeAlias = Annotated[
 TimezoneName: TypeAlias = Annotated[
     str,
     Meta(
-        description="Time zone of IANA, such as Europe/Berlin: of dates and of date-times without offset, and "
-        "of days and hours in the answer"
+        description="Time zone of IANA, such as Europe/Berlin: of dates and date-times without offset, and "
+        "of the days and hours in the answer"
     ),
 ]
 ValueCount: TypeAlias = Annotated[
@@ -136,9 +136,7 @@ class TrafficOut(msgspec.Struct, frozen=True, kw_only=True):
     """How much traffic, and what it brought."""
 
     clicks: Annotated[int, Meta(description="Clicks on links, bots included")]
-    uniques: Annotated[
-        int, Meta(description="Clicks that were their visitor's first on the link that day (UTC)")
-    ]
+    uniques: Annotated[int, Meta(description="Clicks that were their visitor's first of the day (UTC)")]
     humans: Annotated[int, Meta(description="Clicks without those of bots")]
     human_uniques: Annotated[int, Meta(description="Unique clicks without those of bots")]
     conversions: Annotated[int, Meta(description="Clicks that converted, counted at the moment of the click")]
@@ -156,7 +154,7 @@ class TrafficOut(msgspec.Struct, frozen=True, kw_only=True):
 class TotalsOut(TrafficOut, frozen=True, kw_only=True):
     """Everything that is counted."""
 
-    page_clicks: Annotated[int, Meta(description="Clicks on elements of pages; of projects")] | UnsetType = (
+    page_clicks: Annotated[int, Meta(description="Clicks on elements of a project's pages")] | UnsetType = (
         UNSET
     )
     checkouts: int
@@ -262,35 +260,33 @@ def read_query(parameters: Mapping[str, str], shape: type[Q], now: datetime) -> 
     return query.value, span
 
 
-def show_analytics(figures: Figures, subject: Subject, span: Range) -> AnalyticsOut:
+def show_analytics(figures: Figures, topic: Topic, span: Range) -> AnalyticsOut:
     """Shape the figures of a project or campaign."""
-    return AnalyticsOut(totals=TotalsOut(**_show_figures(figures, subject)), **_show_range(span))
+    return AnalyticsOut(totals=TotalsOut(**_show_figures(figures, topic)), **_show_range(span))
 
 
 def show_link_analytics(
-    figures: Figures, variants: Sequence[VariantFigures], subject: Subject, span: Range
+    figures: Figures, variants: Sequence[VariantFigures], topic: Topic, span: Range
 ) -> LinkAnalyticsOut:
     """Shape the figures of a link."""
     return LinkAnalyticsOut(
-        totals=TotalsOut(**_show_figures(figures, subject)),
+        totals=TotalsOut(**_show_figures(figures, topic)),
         variants=[
-            VariantTotalsOut(id=one.variant_id, label=one.label, **_show_figures(one.figures, subject))
+            VariantTotalsOut(id=one.variant_id, label=one.label, **_show_figures(one.figures, topic))
             for one in variants
         ],
         **_show_range(span),
     )
 
 
-def show_series(buckets: Sequence[Bucket], subject: Subject, interval: Interval, span: Range) -> SeriesOut:
+def show_series(buckets: Sequence[Bucket], topic: Topic, interval: Interval, span: Range) -> SeriesOut:
     """Shape the buckets of a range."""
-    items = [
-        BucketOut(from_=one.start, to=one.until, **_show_figures(one.figures, subject)) for one in buckets
-    ]
+    items = [BucketOut(from_=one.start, to=one.until, **_show_figures(one.figures, topic)) for one in buckets]
     return SeriesOut(interval=interval, items=items, **_show_range(span))
 
 
 def show_breakdown(
-    breakdown: Breakdown, subject: Subject, aspect: Aspect, sort: Measure, span: Range
+    breakdown: Breakdown, topic: Topic, aspect: Aspect, sort: Measure, span: Range
 ) -> BreakdownOut:
     """Shape traffic by value. Labels are shown of variants only, which alone have some."""
     labelled = aspect == "variant"
@@ -298,14 +294,12 @@ def show_breakdown(
         by=aspect,
         sort=sort,
         items=[
-            ValueOut(
-                value=one.value or "", label=one.label if labelled else UNSET, **_show_value(one, subject)
-            )
+            ValueOut(value=one.value or "", label=one.label if labelled else UNSET, **_show_value(one, topic))
             for one in breakdown.items
         ],
-        other=OtherOut(values=breakdown.other_values, **_show_value(breakdown.other, subject)),
-        unknown=TrafficOut(**_show_value(breakdown.unknown, subject)),
-        total=TrafficOut(**_show_value(breakdown.total, subject)),
+        other=OtherOut(values=breakdown.other_values, **_show_value(breakdown.other, topic)),
+        unknown=TrafficOut(**_show_value(breakdown.unknown, topic)),
+        total=TrafficOut(**_show_value(breakdown.total, topic)),
         **_show_range(span),
     )
 
@@ -320,23 +314,23 @@ def _show_range(span: Range) -> dict[str, Any]:
     return {"from_": start, "to": until, "timezone": span.zone.key}
 
 
-def _show_figures(figures: Figures, subject: Subject) -> dict[str, Any]:
+def _show_figures(figures: Figures, topic: Topic) -> dict[str, Any]:
     """Give the fields of a TotalsOut."""
     totals = figures.totals
-    shown = _show_traffic(totals, figures.revenue, subject)
+    shown = _show_traffic(totals, figures.revenue, topic)
     shown |= {"checkouts": totals.checkouts, "sales": totals.sales}
-    return shown | ({"page_clicks": totals.page_clicks} if subject.kind is SubjectKind.PROJECT else {})
+    return shown | ({"page_clicks": totals.page_clicks} if topic.kind is SubjectKind.PROJECT else {})
 
 
-def _show_value(value: ValueFigures, subject: Subject) -> dict[str, Any]:
+def _show_value(value: ValueFigures, topic: Topic) -> dict[str, Any]:
     """Give the fields of a TrafficOut."""
-    return _show_traffic(value.counts, value.revenue, subject)
+    return _show_traffic(value.counts, value.revenue, topic)
 
 
-def _show_traffic(counts: Counts, revenue: Sequence[Revenue], subject: Subject) -> dict[str, Any]:
+def _show_traffic(counts: Counts, revenue: Sequence[Revenue], topic: Topic) -> dict[str, Any]:
     rate = counts.conversion_rate
     shown = {name: getattr(counts, name) for name in Counts.__struct_fields__}
-    if subject.kind is SubjectKind.LINK:
+    if topic.kind is SubjectKind.LINK:
         shown |= {"visits": UNSET, "human_visits": UNSET}
     return shown | {
         "conversion_rate": None if rate is None else RateOut(rate.value, rate.low, rate.high),

@@ -1,6 +1,6 @@
 """What a link's clicks come to: totals, by time, by what is known of visitors, as a funnel."""
 
-# ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
+# ruff: noqa: TC001, TC002, TC003  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
 import uuid
@@ -28,8 +28,9 @@ from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.services import Services
 from control_plane.domains.accounts.model import Account
 from control_plane.domains.analytics import service
-from control_plane.domains.analytics.model import Subject, SubjectKind
+from control_plane.domains.analytics.model import Topic
 from control_plane.domains.links import service as links
+from control_plane.domains.traffic.model import SubjectKind
 
 if TYPE_CHECKING:
     from control_plane.db.pool import Connection
@@ -54,9 +55,9 @@ async def get_analytics(
     """Get a link's clicks, conversions and revenue in a stretch of time, in all and by variant."""
     _query, span = read_query(request.query_params, RangeQueryIn, services.clock())
     async with services.snapshot(account.tenant_id) as db:
-        subject = await find_subject(db, account, link_id)
-        figures, variants = await service.sum_up_link(db, subject, span)
-    return show_link_analytics(figures, variants, subject, span)
+        topic = await find_topic(db, account, link_id)
+        figures, variants = await service.sum_up_link(db, topic, span)
+    return show_link_analytics(figures, variants, topic, span)
 
 
 @get(
@@ -76,9 +77,9 @@ async def get_series(
     query, span = read_query(request.query_params, SeriesQueryIn, services.clock())
     assert query.interval is not UNSET
     async with services.snapshot(account.tenant_id) as db:
-        subject = await find_subject(db, account, link_id)
-        buckets = await service.list_buckets(db, subject, span, query.interval)
-    return show_series(buckets, subject, query.interval, span)
+        topic = await find_topic(db, account, link_id)
+        buckets = await service.list_buckets(db, topic, span, query.interval)
+    return show_series(buckets, topic, query.interval, span)
 
 
 @get(
@@ -100,9 +101,9 @@ async def get_breakdown(
     assert query.limit is not UNSET
     assert query.sort is not UNSET
     async with services.snapshot(account.tenant_id) as db:
-        subject = await find_subject(db, account, link_id)
-        breakdown = await service.break_down(db, subject, span, query.by, sort=query.sort, limit=query.limit)
-    return show_breakdown(breakdown, subject, query.by, query.sort, span)
+        topic = await find_topic(db, account, link_id)
+        breakdown = await service.break_down(db, topic, span, query.by, sort=query.sort, limit=query.limit)
+    return show_breakdown(breakdown, topic, query.by, query.sort, span)
 
 
 @get(
@@ -121,12 +122,12 @@ async def get_funnel(
     """Get how many clicks of a link led on to checkouts and sales."""
     _query, span = read_query(request.query_params, RangeQueryIn, services.clock())
     async with services.snapshot(account.tenant_id) as db:
-        subject = await find_subject(db, account, link_id)
-        steps = await service.build_funnel(db, subject, span)
+        topic = await find_topic(db, account, link_id)
+        steps = await service.build_funnel(db, topic, span)
     return show_funnel(steps, span)
 
 
-async def find_subject(db: Connection, account: Account, link_id: uuid.UUID) -> Subject:
+async def find_topic(db: Connection, account: Account, link_id: uuid.UUID) -> Topic:
     """Give a link of the account as what sums are about. Raises LinkNotFound."""
     link = await links.fetch_link(db, account, link_id)
-    return Subject(tenant_id=link.tenant_id, kind=SubjectKind.LINK, id=link.id)
+    return Topic(tenant_id=link.tenant_id, kind=SubjectKind.LINK, id=link.id)

@@ -5,7 +5,7 @@ of an hour (ranges.py), so traffic_slots covers it exactly. Values are summed by
 
     |  piece: rows  |  whole days: sums of traffic_days  |  piece: rows, taken off  |
 
-Nothing here checks that a link or a project is the caller's: whoever names the subject has looked.
+Nothing here checks that a link or a project is the caller's: whoever names the topic has looked.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from control_plane.domains.analytics.model import (
     Breakdown,
     Bucket,
     Counts,
-    Dimension,
     Figures,
     FunnelStep,
     Revenue,
-    Subject,
-    SubjectKind,
+    Topic,
     Totals,
     ValueFigures,
     VariantFigures,
 )
 from control_plane.domains.analytics.ranges import cover_days, cut_range
+from control_plane.domains.traffic.model import Dimension, SubjectKind
 
 if TYPE_CHECKING:
     import uuid
@@ -59,12 +58,12 @@ MONEY: Final = ("sales", "gross_minor", "upsold_minor", "refunded_minor", "commi
 
 async def find_campaign(
     db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID, campaign_id: uuid.UUID
-) -> Subject:
+) -> Topic:
     """Find a campaign of a project. Raises CampaignNotFound."""
     name = await store.fetch_campaign(db, tenant_id, project_id, campaign_id)
     if name is None:
         raise CampaignNotFound
-    return Subject(
+    return Topic(
         tenant_id=tenant_id,
         kind=SubjectKind.CAMPAIGN,
         id=campaign_id,
@@ -84,51 +83,51 @@ async def list_campaigns(
     return Page(items, total, page.page, page.per_page)
 
 
-async def sum_up(db: Connection, subject: Subject, span: Range) -> Figures:
-    """Give the figures of a subject in a range."""
-    return _add_figures((await store.sum_by_variant(db, subject, span)).values())
+async def sum_up(db: Connection, topic: Topic, span: Range) -> Figures:
+    """Give the figures of a topic in a range."""
+    return _add_figures((await store.sum_by_variant(db, topic, span)).values())
 
 
-async def sum_up_link(db: Connection, subject: Subject, span: Range) -> tuple[Figures, list[VariantFigures]]:
+async def sum_up_link(db: Connection, topic: Topic, span: Range) -> tuple[Figures, list[VariantFigures]]:
     """Give the figures of a link, and those of each variant: all that it has, and had if they had traffic."""
-    figures = await store.sum_by_variant(db, subject, span)
-    return _add_figures(figures.values()), await _label_variants(db, subject, figures)
+    figures = await store.sum_by_variant(db, topic, span)
+    return _add_figures(figures.values()), await _label_variants(db, topic, figures)
 
 
-async def list_buckets(db: Connection, subject: Subject, span: Range, interval: Interval) -> list[Bucket]:
+async def list_buckets(db: Connection, topic: Topic, span: Range, interval: Interval) -> list[Bucket]:
     """Give the figures of every hour, day, week or month of a range, empty ones too. Raises Invalid."""
     starts = cut_range(span, interval)
-    figures = await store.sum_by_bucket(db, subject, span, starts)
+    figures = await store.sum_by_bucket(db, topic, span, starts)
     edges = [moment.astimezone(span.zone) for moment in (*starts, span.until)]
     return [Bucket(start, until, one) for start, until, one in zip(edges, edges[1:], figures, strict=False)]
 
 
 async def break_down(  # noqa: PLR0913  whose, when, by what, and which part of it
-    db: Connection, subject: Subject, span: Range, aspect: Aspect, *, sort: Measure, limit: int
+    db: Connection, topic: Topic, span: Range, aspect: Aspect, *, sort: Measure, limit: int
 ) -> Breakdown:
     """Give the first `limit` values by a measure, and what the others and the unknown come to."""
-    figures = await store.sum_by_variant(db, subject, span)
+    figures = await store.sum_by_variant(db, topic, span)
     total = _add_figures(figures.values())
     whole = ValueFigures(None, _read_counts(total.totals), total.revenue)
     if aspect == "variant":
-        items, other, other_values = await _rank_variants(db, subject, figures, sort, limit)
+        items, other, other_values = await _rank_variants(db, topic, figures, sort, limit)
     else:
         dimension = Dimension[aspect.upper()]
-        items, other, other_values = await _rank_values(db, subject, dimension, span, sort, limit)
+        items, other, other_values = await _rank_values(db, topic, dimension, span, sort, limit)
     unknown = _take_off(whole, [*items, other])
     return Breakdown(items=items, other=other, other_values=other_values, unknown=unknown, total=whole)
 
 
-async def build_funnel(db: Connection, subject: Subject, span: Range) -> list[FunnelStep]:
+async def build_funnel(db: Connection, topic: Topic, span: Range) -> list[FunnelStep]:
     """Give the steps from visits (of projects and campaigns) over clicks and checkouts to sales."""
-    totals = (await sum_up(db, subject, span)).totals
+    totals = (await sum_up(db, topic, span)).totals
     counted: list[tuple[FunnelStepName, int, int | None]] = [
         ("visits", totals.visits, totals.human_visits),
         ("clicks", totals.clicks, totals.humans),
         ("checkouts", totals.checkouts, None),
         ("sales", totals.sales, None),
     ]
-    if subject.kind is SubjectKind.LINK:
+    if topic.kind is SubjectKind.LINK:
         del counted[0]
     steps: list[FunnelStep] = []
     sizes = [count if humans is None else humans for _name, count, humans in counted]
@@ -146,10 +145,10 @@ async def build_funnel(db: Connection, subject: Subject, span: Range) -> list[Fu
 
 
 async def _label_variants(
-    db: Connection, subject: Subject, figures: dict[uuid.UUID, Figures]
+    db: Connection, topic: Topic, figures: dict[uuid.UUID, Figures]
 ) -> list[VariantFigures]:
     """Put labels to variants: those that there are, with figures or not, then others that have some."""
-    labels = await store.list_variants(db, subject.tenant_id, subject.id)
+    labels = await store.list_variants(db, topic.tenant_id, topic.id)
     return [
         VariantFigures(variant_id, labels.get(variant_id), figures.get(variant_id, NOTHING))
         for variant_id in dict.fromkeys([*labels, *figures])
@@ -157,11 +156,11 @@ async def _label_variants(
 
 
 async def _rank_variants(
-    db: Connection, subject: Subject, figures: dict[uuid.UUID, Figures], sort: Measure, limit: int
+    db: Connection, topic: Topic, figures: dict[uuid.UUID, Figures], sort: Measure, limit: int
 ) -> Ranking:
     values = [
         ValueFigures(str(one.variant_id), _read_counts(one.figures.totals), one.figures.revenue, one.label)
-        for one in await _label_variants(db, subject, figures)
+        for one in await _label_variants(db, topic, figures)
     ]
     values.sort(key=lambda one: -getattr(one.counts, sort))
     rest = values[limit:]
@@ -172,14 +171,14 @@ async def _rank_variants(
 
 
 async def _rank_values(  # noqa: PLR0913, PLR0917  as break_down
-    db: Connection, subject: Subject, dimension: Dimension, span: Range, sort: Measure, limit: int
+    db: Connection, topic: Topic, dimension: Dimension, span: Range, sort: Measure, limit: int
 ) -> Ranking:
     cover = cover_days(span)
-    ranked = await store.rank_values(db, subject, dimension, cover, sort=sort, limit=limit)
+    ranked = await store.rank_values(db, topic, dimension, cover, sort=sort, limit=limit)
     named = [one for one in ranked if one.value is not None]
     rest = [one for one in ranked if one.value is None]
     values = [one.value for one in named if one.value is not None]
-    money = await store.sum_money_of_values(db, subject, dimension, cover, values)
+    money = await store.sum_money_of_values(db, topic, dimension, cover, values)
     items = [ValueFigures(one.value, one.counts, money.get(one.value, [])) for one in named]
     other = ValueFigures(None, _add_counts(one.counts for one in rest), money.get(None, []))
     return items, other, sum(one.values for one in rest)

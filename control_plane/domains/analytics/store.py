@@ -15,9 +15,9 @@ from control_plane.domains.analytics.model import (
     Counts,
     Figures,
     Revenue,
-    SubjectKind,
     Totals,
 )
+from control_plane.domains.traffic.model import SubjectKind
 
 if TYPE_CHECKING:
     import uuid
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from control_plane.core.page import PageRequest
     from control_plane.db.pool import Connection
-    from control_plane.domains.analytics.model import Dimension, Measure, Range, Subject
+    from control_plane.domains.analytics.model import Measure, Range, Topic
     from control_plane.domains.analytics.ranges import Cover
+    from control_plane.domains.traffic.model import Dimension
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -42,9 +43,9 @@ class RankedCounts(msgspec.Struct, frozen=True):
     counts: Counts
 
 
-async def sum_by_variant(db: Connection, subject: Subject, span: Range) -> dict[uuid.UUID, Figures]:
+async def sum_by_variant(db: Connection, topic: Topic, span: Range) -> dict[uuid.UUID, Figures]:
     """Give the figures of each variant; projects and campaigns have one, the zero id."""
-    facts = {**_keys(subject), "start": span.start, "until": span.until}
+    facts = {**_keys(topic), "start": span.start, "until": span.until}
     totals = {row["variant_id"]: _read(Totals, row) async for row in _queries.sum_slots(db, **facts)}
     money: dict[uuid.UUID, list[Revenue]] = {}
     async for row in _queries.sum_money(db, **facts):
@@ -56,10 +57,10 @@ async def sum_by_variant(db: Connection, subject: Subject, span: Range) -> dict[
 
 
 async def sum_by_bucket(
-    db: Connection, subject: Subject, span: Range, starts: Sequence[datetime]
+    db: Connection, topic: Topic, span: Range, starts: Sequence[datetime]
 ) -> list[Figures]:
     """Give the figures from each of `starts` to the next; from the last, to the end of `span`."""
-    facts = {**_keys(subject), "start": span.start, "until": span.until, "starts": list(starts)}
+    facts = {**_keys(topic), "start": span.start, "until": span.until, "starts": list(starts)}
     totals = {row["bucket"]: _read(Totals, row) async for row in _queries.sum_slots_by_bucket(db, **facts)}
     money: dict[int, list[Revenue]] = {}
     async for row in _queries.sum_money_by_bucket(db, **facts):
@@ -70,11 +71,11 @@ async def sum_by_bucket(
 
 
 async def rank_values(  # noqa: PLR0913  whose, by what, when, and how many of them
-    db: Connection, subject: Subject, dimension: Dimension, cover: Cover, *, sort: Measure, limit: int
+    db: Connection, topic: Topic, dimension: Dimension, cover: Cover, *, sort: Measure, limit: int
 ) -> list[RankedCounts]:
     """Give the first `limit` values by a measure, in their order, and then all others as one."""
     facts = {
-        **_keys(subject),
+        **_keys(topic),
         "dimension": dimension,
         "first_day": cover.first_day,
         "end_day": cover.end_day,
@@ -84,19 +85,19 @@ async def rank_values(  # noqa: PLR0913  whose, by what, when, and how many of t
         "sort": sort,
         "limit": limit,
     }
-    if subject.kind is SubjectKind.LINK:
+    if topic.kind is SubjectKind.LINK:
         rows = _queries.break_down_link(db, **facts)
     else:
-        rows = _queries.break_down_project(db, **facts, **_project(subject))
+        rows = _queries.break_down_project(db, **facts, **_project(topic))
     return [RankedCounts(row["value"], row["values"], _read(Counts, row)) async for row in rows]
 
 
 async def sum_money_of_values(
-    db: Connection, subject: Subject, dimension: Dimension, cover: Cover, values: Sequence[str]
+    db: Connection, topic: Topic, dimension: Dimension, cover: Cover, values: Sequence[str]
 ) -> dict[str | None, list[Revenue]]:
     """Give the money of each of `values`, and under None that of all others, by currency."""
     facts = {
-        **_keys(subject),
+        **_keys(topic),
         "dimension": dimension,
         "first_day": _midnight(cover.first_day),
         "end_day": _midnight(cover.end_day),
@@ -105,10 +106,10 @@ async def sum_money_of_values(
         "signs": [piece.sign for piece in cover.pieces],
         "values": list(values),
     }
-    if subject.kind is SubjectKind.LINK:
+    if topic.kind is SubjectKind.LINK:
         rows = _queries.break_down_link_money(db, **facts)
     else:
-        rows = _queries.break_down_project_money(db, **facts, **_project(subject))
+        rows = _queries.break_down_project_money(db, **facts, **_project(topic))
     money: dict[str | None, list[Revenue]] = {}
     async for row in rows:
         money.setdefault(row["value"], []).append(_read(Revenue, row))
@@ -153,12 +154,12 @@ async def list_campaigns(
     return [CampaignFigures(row["id"], row["name"], _read(Totals, row)) async for row in rows]
 
 
-def _keys(subject: Subject) -> dict[str, Any]:
-    return {"tenant_id": subject.tenant_id, "subject_kind": subject.kind, "subject": subject.id}
+def _keys(topic: Topic) -> dict[str, Any]:
+    return {"tenant_id": topic.tenant_id, "subject_kind": topic.kind, "subject": topic.id}
 
 
-def _project(subject: Subject) -> dict[str, Any]:
-    return {"project_id": subject.project_id, "campaign": subject.campaign}
+def _project(topic: Topic) -> dict[str, Any]:
+    return {"project_id": topic.project_id, "campaign": topic.campaign}
 
 
 def _read(shape: type[S], row: Mapping[str, Any]) -> S:
