@@ -145,6 +145,25 @@ def bench_logins(
     run(rate=rate, redirects=redirects, seconds=seconds, rounds=rounds)
 
 
+@bench.command("winners")
+def bench_winners(
+    *,
+    runs: Annotated[int, typer.Option(min=20, help="Experiments of each kind.")] = 2000,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Simulate experiments: false winners of the rule, and how soon it finds a true one.
+
+    Starts no server. Seeded: the same options give the same figures.
+
+    For example:
+
+        ./switchyard bench winners --runs 200
+    """
+    from loadtests.bench_winners import run
+
+    run(runs=runs, report=report)
+
+
 @bench.command("model")
 def bench_model(  # noqa: PLR0913  its options are arguments
     *,

@@ -138,3 +138,43 @@ class AnalyticsResults(Measurement, frozen=True, kw_only=True):
     fill_seconds: float
     times: int
     cases: list[AnalyticsCase]
+
+
+class WinnerCase(msgspec.Struct, frozen=True):
+    """Experiments without a difference: how many of `runs` ended with a winner all the same."""
+
+    rule: str
+    weights: str
+    sales: int
+    runs: int
+    false: int
+
+
+class WinnerPower(msgspec.Struct, frozen=True):
+    """Experiments of two halves of which one is better by `lift`. Visitors; `z_test`: looked at once."""
+
+    rate: float
+    lift: float
+    runs: int
+    z_test: float
+    mean: float
+    median: float
+    four_fifths: float
+
+
+class SplitCase(msgspec.Struct, frozen=True):
+    """Splits planned as halves that are `share`: how many of `runs` were caught, after how many visitors."""
+
+    share: float
+    runs: int
+    caught: int
+    most: int
+    median: int
+
+
+class WinnerResults(Measurement, frozen=True, kw_only=True):
+    """`bench winners`: simulated experiments."""
+
+    cases: list[WinnerCase]
+    powers: list[WinnerPower]
+    splits: list[SplitCase]

@@ -16,10 +16,17 @@ from loadtests.measurements import (
     FlusherResults,
     LocustResults,
     Measurement,
+    WinnerResults,
 )
 from loadtests.report_edge import render_edge
 from loadtests.report_model import render_model, render_site
-from loadtests.report_sections import render_analytics, render_cache, render_flusher, render_locust
+from loadtests.report_sections import (
+    render_analytics,
+    render_cache,
+    render_flusher,
+    render_locust,
+    render_winners,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +47,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Measurement], Callable[[Any, Path], str]]
     ("flusher", FlusherResults, render_flusher),
     ("analytics", AnalyticsResults, render_analytics),
     ("locust", LocustResults, render_locust),
+    ("winners", WinnerResults, render_winners),
 )
 
 _T = TypeVar("_T", bound=Measurement)

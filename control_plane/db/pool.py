@@ -67,6 +67,14 @@ async def enter_system(db: Connection) -> None:
     await db.execute(f"SET LOCAL ROLE {SYSTEM_ROLE}")
 
 
+async def plan_each_time(db: Connection) -> None:
+    """Plan the queries of this transaction for their parameters, whatever was planned for others before.
+
+    For queries with filters that may be NULL: the plan that suits all of them suits none.
+    """
+    await db.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
 def load_queries(path: Path) -> Any:
     """Load the named queries of one `.sql` file as methods that take `db` and keywords.
 

@@ -55,14 +55,16 @@ SET clicks = click_totals.clicks + excluded.clicks,
     bots = click_totals.bots + excluded.bots,
     prefetches = click_totals.prefetches + excluded.prefetches;
 
--- name: add_to_hours(tenant_ids, link_ids, variant_ids, hours, clicks, bots, prefetches)!
-INSERT INTO click_hours (tenant_id, link_id, variant_id, hour, clicks, bots, prefetches, conversions)
-SELECT tenant_id, link_id, variant_id, to_timestamp(hour * 3600), clicks, bots, prefetches, 0
-FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]), CAST(:hours AS bigint[]),
+-- name: add_to_slots(tenant_ids, link_ids, variant_ids, slots, clicks, bots, prefetches)!
+-- slots: quarters of an hour since 1970.
+INSERT INTO traffic_slots AS kept (
+    tenant_id, subject_kind, subject, variant_id, slot, clicks, humans, prefetches)
+SELECT tenant_id, 1, link_id, variant_id, to_timestamp(slot * 900), clicks, clicks - bots, prefetches
+FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]), CAST(:slots AS bigint[]),
             CAST(:clicks AS bigint[]), CAST(:bots AS bigint[]), CAST(:prefetches AS bigint[]))
-    AS new (tenant_id, link_id, variant_id, hour, clicks, bots, prefetches)
-ORDER BY tenant_id, link_id, hour, variant_id
-ON CONFLICT (tenant_id, link_id, hour, variant_id) DO UPDATE
-SET clicks = click_hours.clicks + excluded.clicks,
-    bots = click_hours.bots + excluded.bots,
-    prefetches = click_hours.prefetches + excluded.prefetches;
+    AS new (tenant_id, link_id, variant_id, slot, clicks, bots, prefetches)
+ORDER BY tenant_id, link_id, slot, variant_id
+ON CONFLICT (tenant_id, subject_kind, subject, slot, variant_id) DO UPDATE
+SET clicks = kept.clicks + excluded.clicks,
+    humans = kept.humans + excluded.humans,
+    prefetches = kept.prefetches + excluded.prefetches;

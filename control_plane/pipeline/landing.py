@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from control_plane.db.pool import load_queries
+from control_plane.domains.traffic.model import SLOT_S
 from control_plane.pipeline.click_rows import COLUMNS, HEADER, TRAILER, build_row
 from edge.contract.events import BadChunkError, Click, decode_event, split_frames
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 queries = load_queries(Path(__file__).with_name("flusher.sql"))
 
 POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-MS_PER_HOUR: Final = 3_600_000
+MS_PER_SLOT: Final = SLOT_S * 1000
 LONGEST_SEQUENCE: Final = 2**62
 COPY_BYTES: Final = 1 << 18
 """Size of the pieces in which rows go to Postgres."""
 
 RollupKey = tuple[bytes, bytes, bytes, int]
-"""(tenant, link, variant, hour since the Unix epoch)."""
+"""(tenant, link, variant, slot since the Unix epoch)."""
 
 
 class BadEvent(msgspec.Struct, frozen=True):
@@ -64,8 +65,8 @@ class Batch:
             raise BadChunkError(f"not a click: {type(click).__name__}")
         row, is_bot = build_row(click, landed_at_us=self._landed_at_us, ip_storage=self._ip_storage)
         self.rows.append(row)
-        hour = int.from_bytes(click.id[:6], "big") // MS_PER_HOUR
-        key = (click.tenant_id, click.link_id, click.variant_id, hour)
+        slot = int.from_bytes(click.id[:6], "big") // MS_PER_SLOT
+        key = (click.tenant_id, click.link_id, click.variant_id, slot)
         counts = self.rollups.get(key)
         if counts is None:
             counts = self.rollups[key] = [0, 0, 0]
@@ -122,7 +123,7 @@ async def write_batch(db: Connection, batch: Batch) -> None:
         "prefetches": [count[2] for count in counts],
     }
     await queries.add_to_totals(db, **shared)
-    await queries.add_to_hours(db, **shared, hours=[key[3] for key in keys])
+    await queries.add_to_slots(db, **shared, slots=[key[3] for key in keys])
 
 
 async def list_watermarks(db: Connection, journal_ids: set[str]) -> dict[str, int]:

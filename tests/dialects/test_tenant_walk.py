@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/public/links/{id}": {"name": "Taken over"},
+    "POST /api/v1/public/links/{id}/winner": {"variant": "control"},
     "POST /v1/tenants/{tenant_id}/domains/verify": {"domain": "go.acme.com"},
     "POST /v1/users/{user_id}/ban": {"reason": "Taken over"},
 }

@@ -236,12 +236,13 @@ async def test_rollups_equal_the_rows(pool: asyncpg.Pool, redis: Redis) -> None:
            FROM clicks GROUP BY 1 ORDER BY 1"""
     )
     totals = await pool.fetch("SELECT variant_id, clicks, bots, prefetches FROM click_totals ORDER BY 1")
-    hours = await pool.fetch(
-        "SELECT variant_id, sum(clicks), sum(bots), sum(prefetches) FROM click_hours GROUP BY 1 ORDER BY 1"
+    slots = await pool.fetch(
+        "SELECT variant_id, sum(clicks), sum(clicks - humans), sum(prefetches)"
+        " FROM traffic_slots GROUP BY 1 ORDER BY 1"
     )
     assert [tuple(row) for row in totals] == [tuple(row) for row in from_rows]
-    assert [tuple(row) for row in hours] == [tuple(row) for row in from_rows]
-    assert await pool.fetchval("SELECT count(DISTINCT hour) FROM click_hours") == 11
+    assert [tuple(row) for row in slots] == [tuple(row) for row in from_rows]
+    assert await pool.fetchval("SELECT count(DISTINCT slot) FROM traffic_slots") == 41
 
 
 @pytest.mark.usefixtures("running")

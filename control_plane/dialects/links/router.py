@@ -10,7 +10,7 @@ from litestar.enums import OpenAPIMediaType
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor
-from control_plane.dialects.links import analytics, clicks, keys, links
+from control_plane.dialects.links import analytics, clicks, experiments, keys, links
 from control_plane.dialects.links.auth import provide_account, require_api_key, require_token
 from control_plane.dialects.links.errors import answer_domain_error
 from control_plane.dialects.services import provide_services
@@ -45,9 +45,13 @@ def build_router() -> Router:
             analytics.get_series,
             analytics.get_breakdown,
             analytics.get_funnel,
+            experiments.get_experiment,
+            experiments.list_decisions,
+            experiments.declare_winner,
+            experiments.revert_winner,
         ],
         guards=[require_api_key],
-        dependencies={"link_id": Provide(links.provide_link_id)},
+        dependencies={"link_id": Provide(links.provide_link_id), "actor": Provide(provide_actor)},
         security=[{"ApiKeyAuth": []}],
         tags=["Links"],
     )
