@@ -269,19 +269,26 @@ WITH parts AS (
         AS piece (start, until, sign)
     CROSS JOIN LATERAL (
         SELECT conversion.currency,
-               (kind = 2)::integer AS sales,
-               CASE WHEN kind = 2 THEN amount_minor ELSE 0 END AS gross_minor,
-               CASE WHEN kind = 4 THEN amount_minor ELSE 0 END AS upsold_minor,
-               CASE WHEN kind = 3 THEN amount_minor ELSE 0 END AS refunded_minor,
-               CASE WHEN kind IN (2, 4) THEN commission_minor ELSE 0 END AS commission_minor,
+               (conversion.kind = 2)::integer AS sales,
+               CASE WHEN conversion.kind = 2 THEN conversion.amount_minor ELSE 0 END AS gross_minor,
+               CASE WHEN conversion.kind = 4 THEN conversion.amount_minor ELSE 0 END AS upsold_minor,
+               CASE WHEN conversion.kind = 3 THEN conversion.amount_minor ELSE 0 END AS refunded_minor,
+               CASE WHEN conversion.kind IN (2, 4) THEN conversion.commission_minor ELSE 0 END AS commission_minor,
                country, device, browser, os, referrer_domain,
                utm_source, utm_medium, utm_campaign, utm_content, utm_term
         FROM conversions conversion
         JOIN clicks click
             ON click.tenant_id = conversion.tenant_id AND click.id = conversion.attributed_click
+        LEFT JOIN conversions target
+            ON target.tenant_id = conversion.tenant_id AND target.id = conversion.target_id
+            AND conversion.kind IN (3, 4)
+        LEFT JOIN conversions sale
+            ON sale.tenant_id = target.tenant_id AND sale.id = target.target_id AND target.kind = 4
         WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
+          AND (conversion.kind = 2
+               OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))
           AND conversion.link_id = :subject
-          AND counted_at >= piece.start AND counted_at < piece.until
+          AND conversion.counted_at >= piece.start AND conversion.counted_at < piece.until
     ) event
     GROUP BY 1, 2
 )
@@ -321,20 +328,27 @@ WITH parts AS (
         AS piece (start, until, sign)
     CROSS JOIN LATERAL (
         SELECT conversion.currency,
-               (kind = 2)::integer AS sales,
-               CASE WHEN kind = 2 THEN amount_minor ELSE 0 END AS gross_minor,
-               CASE WHEN kind = 4 THEN amount_minor ELSE 0 END AS upsold_minor,
-               CASE WHEN kind = 3 THEN amount_minor ELSE 0 END AS refunded_minor,
-               CASE WHEN kind IN (2, 4) THEN commission_minor ELSE 0 END AS commission_minor,
+               (conversion.kind = 2)::integer AS sales,
+               CASE WHEN conversion.kind = 2 THEN conversion.amount_minor ELSE 0 END AS gross_minor,
+               CASE WHEN conversion.kind = 4 THEN conversion.amount_minor ELSE 0 END AS upsold_minor,
+               CASE WHEN conversion.kind = 3 THEN conversion.amount_minor ELSE 0 END AS refunded_minor,
+               CASE WHEN conversion.kind IN (2, 4) THEN conversion.commission_minor ELSE 0 END AS commission_minor,
                country, device, browser, os, referrer_domain,
                utm_source, utm_medium, utm_campaign, utm_content, utm_term
         FROM conversions conversion
         JOIN clicks click
             ON click.tenant_id = conversion.tenant_id AND click.id = conversion.attributed_click
+        LEFT JOIN conversions target
+            ON target.tenant_id = conversion.tenant_id AND target.id = conversion.target_id
+            AND conversion.kind IN (3, 4)
+        LEFT JOIN conversions sale
+            ON sale.tenant_id = target.tenant_id AND sale.id = target.target_id AND target.kind = 4
         WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
+          AND (conversion.kind = 2
+               OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))
           AND conversion.project_id = :project_id
           AND (CAST(:campaign AS text) IS NULL OR left(click.utm_campaign, 255) = :campaign)
-          AND counted_at >= piece.start AND counted_at < piece.until
+          AND conversion.counted_at >= piece.start AND conversion.counted_at < piece.until
     ) event
     GROUP BY 1, 2
 )
