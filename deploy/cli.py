@@ -225,6 +225,40 @@ def rotate_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 @app.command()
+def check(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Compare every sum with the rows that it is of; exit code 1 when any disagree.
+
+    Totals, traffic by time and by what is known of visitors, money, and what is marked as a conversion. It
+    reads all rows, as of one moment, while everything goes on. Sums of clicks that retention has dropped
+    are listed too.
+
+    For example:
+
+        ./switchyard check
+    """
+    import asyncio
+
+    from deploy import maintenance
+
+    environment = find_environment(data_dir)
+    database_url = _require(environment, "SWITCHYARD_DATABASE_URL")
+
+    async def look() -> int:
+        found = 0
+        async for wrong in maintenance.check_sums(database_url):
+            found += 1
+            say(
+                f"{wrong.sums}: {wrong.subject}, variant {wrong.variant_id}, {wrong.slot}:"
+                f" stored {wrong.stored}, counted {wrong.counted}"
+            )
+        return found
+
+    found = asyncio.run(look())
+    say(f"{found} sums disagree with their rows." if found else "All sums agree with their rows.")
+    sys.exit(1 if found else 0)
+
+
+@app.command()
 def token(
     *,
     data_dir: DataDir = DEFAULT_DATA_DIR,

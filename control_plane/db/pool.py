@@ -39,10 +39,17 @@ SYSTEM_ROLE: Final = "switchyard_system"
 """Sees the rows of all tenants, and owns nothing."""
 
 
-async def open_pool(database_url: str, *, size: int = 10, role: str | None = None) -> Pool:
+async def open_pool(
+    database_url: str,
+    *,
+    size: int = 10,
+    role: str | None = None,
+    command_timeout_s: float | None = COMMAND_TIMEOUT_S,
+) -> Pool:
     """Open a pool of at most `size` connections.
 
-    `role`: the role that they take on, None for the one that logged in.
+    `role`: the role that they take on, None for the one that logged in. `command_timeout_s`: None for work
+    that looks through all there is.
 
     It connects when a connection is first wanted, so a process may start before Postgres does.
     jsonb columns and parameters are plain Python values.
@@ -52,7 +59,7 @@ async def open_pool(database_url: str, *, size: int = 10, role: str | None = Non
         min_size=0,
         max_size=size,
         init=_read_jsonb_as_values,
-        command_timeout=COMMAND_TIMEOUT_S,
+        command_timeout=command_timeout_s,
         server_settings={"application_name": "switchyard"} | ({"role": role} if role else {}),
     )
 

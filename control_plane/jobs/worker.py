@@ -44,6 +44,7 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "trim_journal_ledger": ("25 3 * * *", upkeep.trim_journal_ledger),
     "check_domains": ("*/10 * * * *", domain_checks.check_domains),
     "look_for_winners": ("* * * * *", winners.look_for_winners),
+    "forget_visitors": ("45 * * * *", upkeep.forget_visitors),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
     "trim_dead_messages": ("45 3 * * *", upkeep.trim_dead_messages),
 }

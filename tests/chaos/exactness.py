@@ -22,7 +22,8 @@ SETTLE_S = 60.0
 
 _WRONG_TOTALS = """
 WITH counted AS (
-    SELECT tenant_id, link_id, variant_id, count(*) AS clicks FROM clicks GROUP BY 1, 2, 3
+    SELECT tenant_id, link_id, variant_id, count(*) AS clicks
+    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3
 )
 SELECT * FROM counted FULL JOIN click_totals AS kept USING (tenant_id, link_id, variant_id)
 WHERE counted.clicks IS DISTINCT FROM kept.clicks
@@ -32,7 +33,7 @@ _WRONG_SLOTS = """
 WITH counted AS (
     SELECT tenant_id, link_id, variant_id, date_bin('15 minutes', {moment}, 'epoch') AS slot,
            count(*) AS clicks
-    FROM clicks GROUP BY 1, 2, 3, 4
+    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3, 4
 )
 SELECT * FROM counted FULL JOIN (
     SELECT tenant_id, subject AS link_id, variant_id, slot, clicks FROM traffic_slots WHERE subject_kind = 1

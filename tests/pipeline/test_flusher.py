@@ -108,8 +108,11 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
     row = dict((await pool.fetch("SELECT * FROM clicks"))[0])
     assert row.pop("landed_at") is not None
     assert str(row.pop("ip_address")) == "198.51.100.0"
+    assert row.pop("visitor_id") is not None
     assert {name: value for name, value in row.items() if value is not None} == {
-        "is_unique": False,
+        "is_unique": True,
+        "bot_reason": "prefetch",
+        "utm_source": "mail",
         "tenant_id": uuid.UUID(int=1),
         "id": uuid.UUID(bytes=click.id),
         "link_id": uuid.UUID(int=2),
@@ -117,7 +120,7 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
         "link_version": 4,
         "reason": 4,
         "is_prefetch": True,
-        "is_bot": False,
+        "is_bot": True,
         "is_conversion": False,
         "verdict_version": 2,
         "country": "BR",
