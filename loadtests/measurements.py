@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from loadtests.analytics_fill import Filled
 from loadtests.environment import Environment
 from loadtests.journeys.plan import Outcome
 from loadtests.load_client import LoadResult
@@ -112,6 +113,31 @@ class LocustResults(Measurement, frozen=True, kw_only=True):
     locust: str
     users: int
     outcome: Outcome
+
+
+class AnalyticsCase(msgspec.Struct, frozen=True):
+    """One question about traffic. `rows`, `mib`: what Postgres read for it.
+
+    `nodes`: how it read. `whole_tables`: what it read from end to end.
+    """
+
+    question: str
+    topic: str
+    median_ms: float
+    worst_ms: float
+    rows: int
+    mib: float
+    whole_tables: list[str]
+    nodes: list[str]
+
+
+class AnalyticsResults(Measurement, frozen=True, kw_only=True):
+    """Questions about traffic. `times`: how often each was asked."""
+
+    filled: Filled
+    fill_seconds: float
+    times: int
+    cases: list[AnalyticsCase]
 
 
 class WinnerCase(msgspec.Struct, frozen=True):
