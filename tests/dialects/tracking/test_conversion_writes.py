@@ -82,10 +82,10 @@ async def project_id(pool: asyncpg.Pool, writer: KeyHolder) -> uuid.UUID:
     return await add_project(pool, writer.tenant_id)
 
 
-async def post(holder: KeyHolder, name: str, status: int = 201, **body: Any) -> Any:
+async def post(holder: KeyHolder, name: str, expected: int = 201, /, **body: Any) -> Any:
     answer = await holder.api.post(f"/v1/{name}", json=body)
-    assert answer.status_code == status, answer.text
-    return answer.json()["data" if status < 300 else "error"]
+    assert answer.status_code == expected, answer.text
+    return answer.json()["data" if expected < 300 else "error"]
 
 
 async def post_text(holder: KeyHolder, name: str, text: str) -> httpx.Response:
@@ -259,8 +259,9 @@ class TestProject:
         await pool.execute("UPDATE projects SET currency = 'JPY' WHERE id = $1", project_id)
         assert await post(writer, "sales", 200, sale_id="s", amount="1.50") == made
 
+    @pytest.mark.usefixtures("project_id")
     async def test_another_tenants_sale_is_not_refunded(
-        self, app: Any, pool: asyncpg.Pool, clock: SetClock, writer: KeyHolder, project_id: uuid.UUID
+        self, app: Any, pool: asyncpg.Pool, clock: SetClock, writer: KeyHolder
     ) -> None:
         other = await make_holder(app, pool, clock(), scopes=SCOPES)
         await add_project(pool, other.tenant_id)
