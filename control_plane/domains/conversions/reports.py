@@ -217,18 +217,8 @@ def build(
 
     Raises Invalid with every fault.
     """
-    faults: list[Fault] = []
-    is_checkout = report.kind is ConversionKind.CHECKOUT
-    statuses = _CHECKOUT_STATUSES if is_checkout else _COMMON_STATUSES
     status = status if report.status is None else report.status
-    if status not in statuses:
-        faults.append(Fault("status", f"must be one of {', '.join(statuses)}", status))
-    if report.kind is ConversionKind.REFUND and not report.sale_id:
-        faults.append(Fault("sale_id", "is required"))
-    if report.kind is ConversionKind.UPSELL and not (report.sale_id or report.parent_sale_id):
-        faults.append(Fault("sale_id", "is required, unless there is a parent_sale_id"))
-    if report.amount is None and not is_checkout and status != "rejected":
-        faults.append(Fault("amount", "is required"))
+    faults = _check(report, status)
     money = dict.fromkeys(_MONEY, 0)
     try:
         currency = parse_currency(report.currency or currency)
@@ -257,6 +247,22 @@ def build(
         commission_minor=money["commission"],
         **{name: getattr(report, name) or "" for name in _TEXTS},
     )
+
+
+def _check(report: Report, status: str) -> list[Fault]:
+    """Find the faults of a report, but for those of its money."""
+    faults: list[Fault] = []
+    is_checkout = report.kind is ConversionKind.CHECKOUT
+    statuses = _CHECKOUT_STATUSES if is_checkout else _COMMON_STATUSES
+    if status not in statuses:
+        faults.append(Fault("status", f"must be one of {', '.join(statuses)}", status))
+    if report.kind is ConversionKind.REFUND and not report.sale_id:
+        faults.append(Fault("sale_id", "is required"))
+    if report.kind is ConversionKind.UPSELL and not (report.sale_id or report.parent_sale_id):
+        faults.append(Fault("sale_id", "is required, unless there is a parent_sale_id"))
+    if report.amount is None and not is_checkout and status != "rejected":
+        faults.append(Fault("amount", "is required"))
+    return faults
 
 
 def compare(report: Report, row: ConversionRow, before: ConversionRow) -> list[Fault]:
