@@ -9,10 +9,17 @@ import msgspec
 
 from deploy.process import StartFailed
 from loadtests.capacity_model import read_costs
-from loadtests.measurements import CacheResults, EdgeResults, FlusherResults, LocustResults, Measurement
+from loadtests.measurements import (
+    CacheResults,
+    EdgeResults,
+    FlusherResults,
+    LocustResults,
+    Measurement,
+    VerdictResults,
+)
 from loadtests.report_edge import render_edge
 from loadtests.report_model import render_model, render_site
-from loadtests.report_sections import render_cache, render_flusher, render_locust
+from loadtests.report_sections import render_cache, render_flusher, render_locust, render_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +38,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Measurement], Callable[[Any, Path], str]]
     ("edge", EdgeResults, render_edge),
     ("cache", CacheResults, render_cache),
     ("flusher", FlusherResults, render_flusher),
+    ("verdicts", VerdictResults, render_verdicts),
     ("locust", LocustResults, render_locust),
 )
 

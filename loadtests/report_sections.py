@@ -9,7 +9,13 @@ from loadtests.charts import draw_lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadtests.measurements import CacheResults, FlusherResults, LocustResults, Measurement
+    from loadtests.measurements import (
+        CacheResults,
+        FlusherResults,
+        LocustResults,
+        Measurement,
+        VerdictResults,
+    )
 
 
 def render_cache(results: CacheResults, plots: Path) -> str:
@@ -69,6 +75,33 @@ def render_flusher(results: FlusherResults, _plots: Path) -> str:
                 f" | {results.stream_mib:.0f} | {results.peak_memory_mib:.0f} |"
             ),
             f"\nCPU time per event: {cpu}.\n",
+        ]
+    )
+
+
+def render_verdicts(results: VerdictResults, _plots: Path) -> str:
+    """Render how well machines are told from people."""
+    lists = ", ".join(f"{name} {number}" for name, number in results.lists.items())
+    return "\n".join(
+        [
+            f"## Machines and people\n\n{render_environment(results)}",
+            (
+                f"By user agent alone, verdict version {results.verdict_version}, on {lists}. Verdicts are"
+                " passed by the same list of crawlers: machines that are not on it, and pretend to be"
+                " browsers, are found by address, prefetch and rate alone, which no public list can test.\n"
+            ),
+            "| | user agents | taken for machines | share |",
+            "|---|---:|---:|---:|",
+            (
+                f"| machines | {results.machines:,} | {results.recognised:,}"
+                f" | {results.recognised / results.machines:.2%} (recall) |"
+            ),
+            (
+                f"| real browsers | {results.browsers:,} | {results.mistaken:,}"
+                f" | {results.mistaken / results.browsers:.2%} (false positives;"
+                f" {results.mistaken_traffic:.2%} of their traffic) |"
+            ),
+            f"\nA user agent that is not remembered takes {results.new_text_us:.0f} µs.\n",
         ]
     )
 
