@@ -1,5 +1,4 @@
-"""`./switchyard bench verdicts`: how many machines are recognised by their user agent, and how many people
-are taken for machines.
+"""`./switchyard bench verdicts`: machines that are recognised, and people who are taken for machines.
 
 Machines: the examples in crawler-user-agents, the list that verdicts are passed by; so the recall says that
 the list is applied as it is meant, and nothing of machines that are not on it. People: the user agents that

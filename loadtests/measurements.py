@@ -107,9 +107,11 @@ class FlusherResults(Measurement, frozen=True, kw_only=True):
 
 
 class VerdictResults(Measurement, frozen=True, kw_only=True):
-    """`bench verdicts`. `machines`, `browsers`: different user agents of each, of which so many were taken
-    for machines. `mistaken_traffic`: the share of people's traffic that has a mistaken one. `new_text_us`:
-    microseconds for a user agent that is not remembered. `lists`: where they come from, with versions.
+    """`bench verdicts`.
+
+    `machines`, `browsers`: different user agents of each, of which `recognised` and `mistaken` were taken
+    for machines'. `mistaken_traffic`: the share of people's traffic that has a mistaken one.
+    `new_text_us`: microseconds for one that is not remembered. `lists`: where they come from, with versions.
     """
 
     verdict_version: int
