@@ -27,6 +27,7 @@ from control_plane.dialects.links.documentation import build_components
 from control_plane.dialects.reference_page import ReferencePage
 from control_plane.dialects.schemas import StructSchemas
 from control_plane.dialects.services import Services
+from control_plane.dialects.tracking import router as tracking
 from control_plane.domains.federation.oidc_client import OidcClient
 from control_plane.domains.limits.service import RequestLimiter
 from control_plane.logs import configure_logs
@@ -52,7 +53,12 @@ def create_app(settings: Settings | None = None, clock: Clock = utc_now) -> Lite
         raise ValueError("SWITCHYARD_MASTER_KEY is required by the API: 32 random bytes in base64 or hex")
     configure_logs()
     app = Litestar(
-        route_handlers=[links.build_router(), identity.build_router(), growth.build_router()],
+        route_handlers=[
+            links.build_router(),
+            identity.build_router(),
+            tracking.build_router(),
+            growth.build_router(),
+        ],
         lifespan=[lambda app: open_services(app, settings, clock)],
         exception_handlers={Exception: answer_failure},
         before_send=[add_response_headers],

@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=_variable):
     oauth_redirect_uris: str = ""
     trusted_proxies: str = ""
     links_key_prefix: str = "klinky_live_"
+    key_requests_per_minute: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 600
+    blog_drafts_per_day: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10
     database_pool_size: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
     flusher_name: str = "flusher-1"
     ip_storage: Literal["full", "truncated", "none"] = "truncated"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, NoReturn
 
 import typer
@@ -222,6 +223,73 @@ def rotate_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     for place in done.broken:
         say(f"{place} does not open; it was left as it is.")
     sys.exit(1 if done.broken else 0)
+
+
+@app.command()
+def check(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Compare every sum with the rows that it is of; exit code 1 when any disagree.
+
+    Totals, traffic by time and by what is known of visitors, money, and what is marked as a conversion. It
+    reads all rows, as of one moment, while everything goes on. Sums of clicks that retention has dropped
+    are listed too.
+
+    For example:
+
+        ./switchyard check
+    """
+    import asyncio
+
+    from deploy import maintenance
+
+    environment = find_environment(data_dir)
+    database_url = _require(environment, "SWITCHYARD_DATABASE_URL")
+
+    async def look() -> int:
+        found = 0
+        async for wrong in maintenance.check_sums(database_url):
+            found += 1
+            say(
+                f"{wrong.sums}: {wrong.subject}, variant {wrong.variant_id}, {wrong.slot}:"
+                f" stored {wrong.stored}, counted {wrong.counted}"
+            )
+        return found
+
+    found = asyncio.run(look())
+    say(f"{found} sums disagree with their rows." if found else "All sums agree with their rows.")
+    sys.exit(1 if found else 0)
+
+
+@app.command()
+def rescore(
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="First day (UTC) whose clicks and visits are judged."),
+    ] = datetime(1970, 1, 1),  # noqa: DTZ001  a day of UTC, as whatever is given
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Judge again which clicks and visits are machines', by the rules of today; sums move along.
+
+    Needed after an update that has new rules, and after SWITCHYARD_DATACENTER_NETWORKS has changed.
+    Everything goes on meanwhile; it may be broken off and begun again.
+
+    For example:
+
+        ./switchyard rescore --since 2026-01-01
+    """
+    import asyncio
+
+    from deploy import maintenance
+
+    environment = find_environment(data_dir)
+    done = asyncio.run(
+        maintenance.rescore_events(
+            _require(environment, "SWITCHYARD_DATABASE_URL"),
+            environment.get("SWITCHYARD_DATACENTER_NETWORKS", ""),
+            since.replace(tzinfo=UTC),
+        )
+    )
+    say(f"{done.seen} looked at, {done.judged} judged anew, {done.moved} of them changed sides.")
 
 
 @app.command()

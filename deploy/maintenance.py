@@ -13,17 +13,23 @@ from control_plane.core.redis_client import open_redis
 from control_plane.core.sealing import SealBroken, read_master_key
 from control_plane.db import key_rotation
 from control_plane.db.pool import open_pool
+from control_plane.domains.traffic.check import find_disagreements
 from control_plane.logs import configure_logs
 from control_plane.pipeline.publisher import resync
+from control_plane.pipeline.rescore import rescore
+from control_plane.pipeline.verdicts import Judge
 from deploy.data_folder import DataFolder
 from deploy.demo import sign_token
 from deploy.process import StartFailed
 from deploy.servers import await_postgres, await_redis
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from control_plane.db.key_rotation import Rotation
+    from control_plane.domains.traffic.check import Disagreement
+    from control_plane.pipeline.rescore import Rescored
 
 SHORTEST_SECRET = 32
 
@@ -56,6 +62,35 @@ async def rotate_keys(database_url: str, master_key: str, previous_master_key: s
         raise StartFailed(f"The secrets cannot be opened: {error}.") from error
     finally:
         await db.close()
+
+
+async def check_sums(database_url: str) -> AsyncIterator[Disagreement]:
+    """Give every sum that the rows do not bear out, as of one moment. Raises StartFailed."""
+    await await_postgres(database_url)
+    pool = await open_pool(database_url, size=1, command_timeout_s=None)
+    try:
+        async with (
+            pool.acquire() as db,
+            db.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            async for disagreement in find_disagreements(db):
+                yield disagreement
+    finally:
+        await pool.close()
+
+
+async def rescore_events(database_url: str, datacenter_networks: str, since: datetime) -> Rescored:
+    """Pass the verdicts on clicks and visits again. Raises StartFailed."""
+    try:
+        judge = Judge.read(datacenter_networks)
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"SWITCHYARD_DATACENTER_NETWORKS cannot be read: {error}.") from error
+    await await_postgres(database_url)
+    pool = await open_pool(database_url, size=1)
+    try:
+        return await rescore(pool, judge, since)
+    finally:
+        await pool.close()
 
 
 def make_token(data_dir: Path, *, user_id: str, ttl_s: int) -> str:

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PAGE_SIZE: Final = 4096
@@ -48,10 +49,31 @@ class Counter(enum.IntEnum):
     """Links that had to be asked of Redis."""
     LOST = 13
     """Journaled events that a damaged journal could not give back."""
+    VISITS = 14
+    """Visits of pages that were accepted: each is one event."""
+    PAGE_CLICKS = 15
+    """Clicks on elements of pages that were accepted: each is one event."""
+    CONVERSIONS = 16
+    """Checkouts, sales, refunds and upsells that were accepted: each is one event."""
+    REPORTS_MALFORMED = 17
+    """400, 405: reports of pages and postbacks with a fault in them."""
+    REPORTS_FORBIDDEN = 18
+    """401, 403: not authorised, or the project takes no such thing now."""
+    REPORTS_UNKNOWN = 19
+    """404: reports for a project that does not exist."""
+    REPORTS_UNAVAILABLE = 20
+    """503: reports whose project or key could not be looked up."""
 
+
+_ACCEPTED: Final = (Counter.SERVED, Counter.VISITS, Counter.PAGE_CLICKS, Counter.CONVERSIONS)
 
 OLDEST_UNLANDED_MS: Final = 64
 """Position of a gauge: Unix milliseconds of the oldest event that has not landed; 0 = all have."""
+
+
+def count_accepted(values: Sequence[int]) -> int:
+    """Give the events that somebody was told are written down, from counters in their order."""
+    return sum(values[counter] for counter in _ACCEPTED)
 
 
 class Counters:

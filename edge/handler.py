@@ -11,7 +11,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from xxhash import xxh3_64_intdigest
 
 from edge.contract.events import Click, encode_event
@@ -19,8 +18,9 @@ from edge.counters import Counter
 from edge.custom_domains import OWN_NAMES
 from edge.journal import JournalFullError
 from edge.link_feed import LinksUnavailableError
-from edge.request import EdgeRequest, EdgeResponse, is_prefetch
+from edge.request import RESERVED, EdgeRequest, EdgeResponse, is_prefetch
 from edge.selection import choose
+from edge.visitors import Visitors, encode_any_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from edge.link_feed import LinkFeed
     from edge.request import Headers, ProxyTrust
 
-RESERVED: Final = "/_/"
-"""Paths below it are the edge's own: no slug has a slash in it."""
 WELL_KNOWN: Final = "/.well-known/"
 """Where a custom domain shows that it is its tenant's, as it did before it led here."""
 USER_AGENT_LENGTH: Final = 1024
@@ -75,7 +73,8 @@ class Handler:
     """One worker's decisions. `cookie_max_age_s`: how long a visitor stays on a variant.
 
     `fingerprint_seed`: 64 bits of a secret that all edges share. `new_id` gives UUIDv7, `draw`
-    a number that is uniform in [0, 1).
+    a number that is uniform in [0, 1). `answer_reserved`: answers what lies below
+    RESERVED, if it can at once.
     """
 
     def __init__(  # noqa: PLR0913  the parts of a worker, put together in one place (worker.py)
@@ -90,13 +89,15 @@ class Handler:
         fingerprint_seed: int,
         new_id: Callable[[], UUID],
         draw: Callable[[], float],
+        answer_reserved: Callable[[EdgeRequest], EdgeResponse | None],
     ) -> None:
         self._cache = cache
         self._domains = cache.domains
         self._feed = feed
         self._journal = journal
         self._count = journal.counters.values
-        self._countries = countries
+        self._identify = Visitors(countries, trust).identify
+        self._answer_reserved = answer_reserved
         self._trust = trust
         self._cookie_max_age_s = cookie_max_age_s
         self._fingerprint_seed = fingerprint_seed
@@ -121,7 +122,7 @@ class Handler:
     def _answer_by_host(self, request: EdgeRequest) -> EdgeResponse | None:
         path, site = request.path, self._find_site(request)
         if site is None:
-            return None if path.startswith(RESERVED) else self._refuse_for_now()
+            return self._answer_reserved(request) if path.startswith(RESERVED) else self._refuse_for_now()
         prefix = site.prefix
         link = self._cache.get(prefix + path[1:]) or self._cache.get(prefix + read_slug(path))
         if link is not None and site.leads_to(link) and request.method in ("GET", "HEAD"):
@@ -134,7 +135,7 @@ class Handler:
         """Answer a request that no link in memory is for. `link`: the one that its path names, if any."""
         path = request.path
         if path.startswith(RESERVED):
-            return None
+            return self._answer_reserved(request)
         if request.method not in ("GET", "HEAD"):
             self._count[_REFUSED] += 1
             return METHOD_REFUSED
@@ -220,15 +221,6 @@ class Handler:
             answer.append(("set-cookie", self._pin(link, variant, secure=is_secure)))
         return EdgeResponse(302, answer)
 
-    def _identify(self, request: EdgeRequest) -> tuple[str, str, bool]:
-        """Tell who asks: address, country ("" when unknown), whether over TLS."""
-        is_secure = request.scheme == "https"
-        if not self._trust.trusts(request.peer):
-            return request.peer, self._countries.find_country(request.peer, None), is_secure
-        ip = self._trust.find_client(request)
-        is_secure = is_secure or request.headers.get("x-forwarded-proto") == "https"
-        return ip, self._countries.find_country(ip, request.headers), is_secure
-
     def _take_fingerprint(self, ip: str, headers: Headers) -> int:
         seen = f"{ip}\0{headers.get('user-agent') or ''}"
         return xxh3_64_intdigest(seen.encode(errors="replace"), self._fingerprint_seed)
@@ -238,7 +230,7 @@ class Handler:
         try:
             payload = encode_event(click)
         except UnicodeEncodeError:
-            payload = encode_event(_without_surrogates(click))
+            payload = encode_any_text(click)
         try:
             self._journal.append(payload)
         except JournalFullError:
@@ -276,12 +268,3 @@ def read_pinned_variant(headers: Headers, cookie_name: str) -> bytes | None:
             except ValueError:
                 return None
     return None
-
-
-def _without_surrogates(click: Click) -> Click:
-    """Replace what a server made of bytes that are no text, and UTF-8 cannot hold."""
-    texts = {
-        name: getattr(click, name).encode(errors="replace").decode()
-        for name in ("referrer", "user_agent", "query")
-    }
-    return msgspec.structs.replace(click, **texts)

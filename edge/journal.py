@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from edge.contract.events import FRAME_HEADER, BadChunkError, Chunk, decode_event
-from edge.counters import Counter, Counters
+from edge.contract.events import FRAME_HEADER, BadChunkError, Chunk, decode_event, find_arrival_ms
+from edge.counters import Counter, Counters, count_accepted
 from edge.segment import (
     MARK,
     MARK_BODY,
@@ -183,7 +183,7 @@ class Journal:
     def _count_lost(self) -> None:
         """Compare what the owner counted with what is there: the rest is lost, and nobody waits for it."""
         values = self.counters.values
-        journaled = max(self._events, values[Counter.JOURNALED], values[Counter.SERVED])
+        journaled = max(self._events, values[Counter.JOURNALED], count_accepted(values))
         lost = journaled - max(self._events, values[Counter.LANDED])
         if lost > values[Counter.LOST]:
             self.damage.append(f"{lost} of {journaled} events are lost")
@@ -339,8 +339,11 @@ class Journal:
         """Tell whether events wait to be cut into a chunk."""
         return self._events > self._cut_events
 
-    def oldest_event_id(self) -> bytes:
-        """Give the id of the oldest event that has not landed; empty when all have, or it is unreadable."""
+    def find_oldest_ms(self) -> int:
+        """Give when the oldest event that has not landed came, in Unix milliseconds; 0 for none.
+
+        And where it is unreadable.
+        """
         heads = [queue[0] for queue in (self.in_flight, self.unshipped) if queue]
         if heads:
             cut = min(heads, key=_by_sequence)
@@ -348,13 +351,13 @@ class Journal:
         elif self.has_uncut_events and self._map is not None:
             segment, start = self._map, self._start
         else:
-            return b""
+            return 0
         try:
             length, _check = FRAME_HEADER.unpack_from(segment, start)
             start += _HEADER_SIZE
-            return decode_event(segment[start : start + length]).id
+            return find_arrival_ms(decode_event(segment[start : start + length]))
         except (BadChunkError, struct.error):
-            return b""
+            return 0
 
     @property
     def is_empty(self) -> bool:

@@ -7,6 +7,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+RESERVED: Final = "/_/"
+"""Paths below it are the edge's own: no slug has a slash in it."""
+MOST_BODY_BYTES: Final = 64 * 1024
+"""Of a request below RESERVED, the only ones whose body anybody looks into."""
+
 _TRUST_CACHE_SIZE: Final = 4096
 
 
@@ -25,6 +30,7 @@ class EdgeRequest(msgspec.Struct, gc=False):
 
     `path` is percent-decoded; `query` is as it stood in the request line, without the question mark.
     `authority`: the host that the request line named, which then counts in place of the Host header.
+    `body`: of a request below RESERVED; of any other it is passed over.
     """
 
     method: str
@@ -34,6 +40,7 @@ class EdgeRequest(msgspec.Struct, gc=False):
     peer: str
     headers: Headers
     authority: str = ""
+    body: bytes = b""
 
 
 class EdgeResponse(msgspec.Struct, frozen=True, gc=False):

@@ -215,8 +215,7 @@ class Shipper:
         return present
 
     def _note_oldest(self, journal: Journal) -> None:
-        event_id = journal.oldest_event_id()
-        journal.counters.values[OLDEST_UNLANDED_MS] = int.from_bytes(event_id[:6], "big")
+        journal.counters.values[OLDEST_UNLANDED_MS] = journal.find_oldest_ms()
 
     async def drain(self, timeout_s: float) -> None:
         """Ship what is left, and wait for it to land, for `timeout_s` at most; then let go.

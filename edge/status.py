@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from edge.counters import Counter
+from edge.counters import Counter, count_accepted
 from edge.request import EdgeResponse
 
 if TYPE_CHECKING:
@@ -33,11 +33,36 @@ _METRICS: Final = {
         "switchyard_edge_links_unavailable_total",
         "503: link could not be looked up",
     ),
-    Counter.JOURNAL_FULL: ("switchyard_edge_journal_full_total", "503: click could not be recorded"),
+    Counter.JOURNAL_FULL: (
+        "switchyard_edge_journal_full_total",
+        "503: click or report could not be recorded",
+    ),
     Counter.REFUSED: ("switchyard_edge_requests_refused_total", "Requests that no link answers"),
     Counter.PREFETCH: ("switchyard_edge_prefetch_redirects_total", "Redirects fetched ahead of the visitor"),
     Counter.CUT_SHORT: ("switchyard_edge_journal_damage_total", "Damaged journal tails that were cut"),
     Counter.LOST: ("switchyard_edge_events_lost_total", "Events that damaged journals could not give back"),
+    Counter.VISITS: ("switchyard_edge_visits_total", "Visits of pages that were accepted"),
+    Counter.PAGE_CLICKS: ("switchyard_edge_page_clicks_total", "Clicks on elements of pages, accepted"),
+    Counter.CONVERSIONS: (
+        "switchyard_edge_conversions_total",
+        "Checkouts, sales, refunds and upsells that were accepted",
+    ),
+    Counter.REPORTS_MALFORMED: (
+        "switchyard_edge_reports_malformed_total",
+        "400, 405: reports of pages and postbacks with a fault in them",
+    ),
+    Counter.REPORTS_FORBIDDEN: (
+        "switchyard_edge_reports_forbidden_total",
+        "401, 403: reports that are not authorised, or not taken by their project",
+    ),
+    Counter.REPORTS_UNKNOWN: (
+        "switchyard_edge_reports_unknown_total",
+        "404: reports for a project that does not exist",
+    ),
+    Counter.REPORTS_UNAVAILABLE: (
+        "switchyard_edge_reports_unavailable_total",
+        "503: reports whose project or key could not be looked up",
+    ),
     Counter.CACHE_MISSES: ("switchyard_edge_link_cache_misses_total", "Links that had to be asked of Redis"),
 }
 
@@ -47,9 +72,10 @@ _NO_STORE = ("cache-control", "no-store")
 
 
 class Events(msgspec.Struct, frozen=True):
-    """The path of every click on this host; when nothing is under way all four agree.
+    """The path of every event on this host. When nothing is under way journaled, shipped and landed agree.
 
-    `lost`: journaled events that a damaged journal could not give back; they never land.
+    And then they are `served` (redirects) and `taken` (visits, clicks and conversions of pages and
+    servers) together. `lost`: journaled events that a damaged journal could not give back; they never land.
     """
 
     served: int
@@ -59,6 +85,7 @@ class Events(msgspec.Struct, frozen=True):
     lag_events: int
     lag_ms: int
     lost: int = 0
+    taken: int = 0
 
 
 class JournalUse(msgspec.Struct, frozen=True):
@@ -101,7 +128,7 @@ class Status:
         self._snapshot = snapshot
 
     def answer(self, path: str) -> EdgeResponse:
-        """Answer a request below handler.RESERVED."""
+        """Answer a request below RESERVED."""
         match path:
             case "/_/health/live":
                 return EdgeResponse(200, [_JSON, _NO_STORE], b'{"live":true}')
@@ -131,8 +158,9 @@ class Status:
         """Sum up this worker and the host's journals."""
         state = self._spool.read_state()
         served, journaled, shipped, landed = state.values[:4]
-        # Served is counted at each answer, journaled when a chunk is cut: the larger one is nearer.
-        journaled = max(journaled, served)
+        accepted = count_accepted(state.values)
+        # Accepted is counted at each answer, journaled when a chunk is cut: the larger one is nearer.
+        journaled = max(journaled, accepted)
         lost = state.values[Counter.LOST]
         lag_events = max(0, journaled - landed - lost)
         oldest, now_ms = state.oldest_unlanded_ms, time.time_ns() // 1_000_000
@@ -143,7 +171,7 @@ class Status:
             redis=self._shipper.is_connected,
             links_ready=self._feed.is_ready,
             cached_links=len(self._cache),
-            events=Events(served, journaled, shipped, landed, lag_events, lag_ms, lost),
+            events=Events(served, journaled, shipped, landed, lag_events, lag_ms, lost, accepted - served),
             journal=JournalUse(state.journals, state.used_bytes, self._spool.budget_bytes),
             problems=self._find_problems(state.used_bytes),
             snapshot_age_s=self._snapshot.read_age_s(),

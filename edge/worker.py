@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uuid_utils
 
+from edge.directory import Directory
 from edge.geo import CountryLookup
-from edge.handler import JOURNAL_FULL, RESERVED, Handler
+from edge.handler import JOURNAL_FULL, Handler
+from edge.intake.service import Intake
+from edge.intake.tag import Tag
 from edge.link_cache import LinkCache
 from edge.link_feed import LinkFeed
-from edge.request import ProxyTrust
+from edge.request import RESERVED, ProxyTrust
 from edge.settings import snapshot_path
 from edge.shipper import Shipper
 from edge.snapshot import SnapshotKeeper
 from edge.spool import Spool
 from edge.status import Status
+from edge.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -53,6 +57,7 @@ class Worker:
         trust = ProxyTrust(settings.trusted_proxies)
         cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
         self._feed = LinkFeed(settings.redis_url, cache)
+        self._directory = Directory(settings.redis_url)
         self._snapshot = SnapshotKeeper(
             snapshot_path(settings), cache=cache, feed=self._feed, interval_s=settings.snapshot_s
         )
@@ -71,6 +76,17 @@ class Worker:
             window_bytes=settings.ship_window_mb * MEBI,
             partitions=settings.event_partitions,
         )
+        self._directory = Directory(settings.redis_url)
+        self._waits_for_disk = settings.journal_sync == "always"
+        self._intake = Intake(
+            directory=self._directory,
+            journal=self._journal,
+            visitors=Visitors(countries, trust),
+            tag=Tag(),
+            new_id=_new_id,
+            now_ms=_now_ms,
+            wait_for_disk=self._next_sync if self._waits_for_disk else None,
+        )
         self._handler = Handler(
             cache=cache,
             feed=self._feed,
@@ -81,12 +97,12 @@ class Worker:
             fingerprint_seed=_seed(settings.fingerprint_secret),
             new_id=_new_id,
             draw=random.random,
+            answer_reserved=self._intake.answer,
         )
         self._status = Status(
             spool=spool, cache=cache, feed=self._feed, shipper=self._shipper, snapshot=self._snapshot
         )
         self._synced: asyncio.Future[bool] | None = None
-        self._waits_for_disk = settings.journal_sync == "always"
         self.answer: Callable[[EdgeRequest], EdgeResponse | None] = (
             _answer_nothing if self._waits_for_disk else self._handler.answer
         )
@@ -115,9 +131,9 @@ class Worker:
         return self._status.is_ready
 
     async def answer_later(self, request: EdgeRequest) -> EdgeResponse:
-        """Answer a request that `answer` could not: a status page, a link to load, a disk to wait for."""
+        """Answer a request that `answer` could not: a status page, a look-up, a disk to wait for."""
         if request.path.startswith(RESERVED):
-            return self._status.answer(request.path)
+            return await self._intake.answer_later(request) or self._status.answer(request.path)
         response = self._handler.answer(request)
         if response is None:
             response = await self._handler.load_and_answer(request)
@@ -156,7 +172,9 @@ class Worker:
         await self._shipper.drain(DRAIN_S)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._snapshot.write(), SNAPSHOT_S)
+        await self._directory.aclose()
         await self._feed.aclose()
+        await self._directory.aclose()
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -183,6 +201,10 @@ def _new_id() -> uuid_utils.UUID:
     a moment, every later click would be dated by that.
     """
     return uuid_utils.uuid7(nanoseconds=time.time_ns())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _seed(secret: str) -> int:

@@ -114,6 +114,31 @@ def bench_verdicts(*, report: ReportFile = _REPORT) -> None:
     run(report=report)
 
 
+@bench.command("analytics")
+def bench_analytics(
+    *,
+    events: Annotated[
+        int, typer.Option(min=1000, help="Clicks, visits, checkouts and sales, all together.")
+    ] = 10_000_000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="20,000 events: shows that all of it works.")
+    ] = False,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Measure how long questions about traffic take, and what Postgres reads for them.
+
+    Compares the sums with the rows, and fails when an answer differs, or when a large table is read from
+    end to end. Takes about ten minutes and 20 GB of disk; a tenth of the events, a tenth of both.
+
+    For example:
+
+        ./switchyard bench analytics --events 1000000
+    """
+    from loadtests.bench_analytics import run
+
+    run(events=20_000 if quick else events, report=report)
+
+
 @bench.command("logins")
 def bench_logins(
     *,
@@ -131,6 +156,25 @@ def bench_logins(
     from loadtests.bench_logins import run
 
     run(rate=rate, redirects=redirects, seconds=seconds, rounds=rounds)
+
+
+@bench.command("winners")
+def bench_winners(
+    *,
+    runs: Annotated[int, typer.Option(min=20, help="Experiments of each kind.")] = 2000,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Simulate experiments: false winners of the rule, and how soon it finds a true one.
+
+    Starts no server. Seeded: the same options give the same figures.
+
+    For example:
+
+        ./switchyard bench winners --runs 200
+    """
+    from loadtests.bench_winners import run
+
+    run(runs=runs, report=report)
 
 
 @bench.command("model")

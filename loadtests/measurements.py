@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from loadtests.analytics_fill import Filled
 from loadtests.environment import Environment
 from loadtests.journeys.plan import Outcome
 from loadtests.load_client import LoadResult
@@ -130,3 +131,68 @@ class LocustResults(Measurement, frozen=True, kw_only=True):
     locust: str
     users: int
     outcome: Outcome
+
+
+class AnalyticsCase(msgspec.Struct, frozen=True):
+    """One question about traffic. `rows`, `mib`: what Postgres read for it.
+
+    `nodes`: how it read. `whole_tables`: what it read from end to end.
+    """
+
+    question: str
+    topic: str
+    median_ms: float
+    worst_ms: float
+    rows: int
+    mib: float
+    whole_tables: list[str]
+    nodes: list[str]
+
+
+class AnalyticsResults(Measurement, frozen=True, kw_only=True):
+    """Questions about traffic. `times`: how often each was asked."""
+
+    filled: Filled
+    fill_seconds: float
+    times: int
+    cases: list[AnalyticsCase]
+
+
+class WinnerCase(msgspec.Struct, frozen=True):
+    """Experiments without a difference: how many of `runs` ended with a winner all the same."""
+
+    rule: str
+    weights: str
+    sales: int
+    runs: int
+    false: int
+
+
+class WinnerPower(msgspec.Struct, frozen=True):
+    """Experiments of two halves of which one is better by `lift`. Visitors; `z_test`: looked at once."""
+
+    rate: float
+    lift: float
+    runs: int
+    z_test: float
+    mean: float
+    median: float
+    four_fifths: float
+
+
+class SplitCase(msgspec.Struct, frozen=True):
+    """Splits planned as halves that are `share`: how many of `runs` were caught, after how many visitors."""
+
+    share: float
+    runs: int
+    caught: int
+    most: int
+    median: int
+
+
+class WinnerResults(Measurement, frozen=True, kw_only=True):
+    """`bench winners`: simulated experiments."""
+
+    cases: list[WinnerCase]
+    powers: list[WinnerPower]
+    splits: list[SplitCase]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from loadtests.charts import draw_lines
@@ -10,11 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadtests.measurements import (
+        AnalyticsResults,
         CacheResults,
         FlusherResults,
         LocustResults,
         Measurement,
         VerdictResults,
+        WinnerResults,
     )
 
 
@@ -79,6 +82,39 @@ def render_flusher(results: FlusherResults, _plots: Path) -> str:
     )
 
 
+def render_analytics(results: AnalyticsResults, _plots: Path) -> str:
+    """Render how long questions about traffic take."""
+    filled = results.filled
+    events = filled.clicks + filled.visits + filled.conversions
+    topics = list(dict.fromkeys(case.topic for case in results.cases))
+    cases = {(case.question, case.topic): case for case in results.cases}
+    lines = [
+        f"## Questions about traffic\n\n{render_environment(results)}",
+        (
+            f"{events:,} events of 90 days in {filled.gib:.1f} GiB: {filled.clicks:,} clicks,"
+            f" {filled.visits:,} visits, {filled.conversions:,} checkouts and sales; their sums are"
+            f" {filled.slot_sums:,} quarters of an hour, {filled.day_sums:,} days of values and"
+            f" {filled.money_sums:,} of money. Milliseconds of the whole question, the median of"
+            f" {results.times} (the slowest); below, rows that Postgres read for it.\n"
+        ),
+        f"| question | {' | '.join(topics)} |",
+        f"|---|{'---:|' * len(topics)}",
+    ]
+    for question in dict.fromkeys(case.question for case in results.cases):
+        asked = [cases.get((question, topic)) for topic in topics]
+        shown = [
+            f"{case.median_ms:.1f} ({case.worst_ms:.1f})<br>{case.rows:,} rows" if case else ""
+            for case in asked
+        ]
+        lines.append(f"| {question} | {' | '.join(shown)} |")
+    whole = sorted({table for case in results.cases for table in case.whole_tables})
+    ways = sorted({re.sub(r"_\d{6}|_default", "", node) for case in results.cases for node in case.nodes})
+    lines += [
+        f"\nRead from end to end: {', '.join(whole) or 'nothing'}. Ways to the rows: {'; '.join(ways)}.\n"
+    ]
+    return "\n".join(lines)
+
+
 def render_verdicts(results: VerdictResults, _plots: Path) -> str:
     """Render how well machines are told from people."""
     lists = ", ".join(f"{name} {number}" for name, number in results.lists.items())
@@ -126,6 +162,48 @@ def render_locust(results: LocustResults, _plots: Path) -> str:
             ),
         ]
     )
+
+
+def render_winners(results: WinnerResults, _plots: Path) -> str:
+    """Render what the rule of the winner promises, as simulated."""
+    lines = [
+        f"## A winner that the data supports\n\n{render_environment(results)}",
+        (
+            "Experiments whose variants are all the same, looked at after every sale (the z-test: after every"
+            " 200 visitors, 50 times). At most 5 % may end with a winner.\n"
+        ),
+        "| rule | weights | sales each | experiments | false winners |",
+        "|---|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {case.rule} | {case.weights} | {case.sales:,} | {case.runs:,} | {case.false / case.runs:.1%} |"
+        for case in results.cases
+    ]
+    lines += [
+        (
+            "\nExperiments of two halves with a difference: visitors until the winner is declared, beside"
+            " what a z-test at the same 5 % needs for a power of 80 % if it is looked at exactly once.\n"
+        ),
+        "| rate | lift | z-test, once | mean | ratio | median | ratio | 80 % of experiments | ratio |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in results.powers:
+        cells = " | ".join(
+            f"{visitors:,.0f} | {visitors / one.z_test:.2f}"
+            for visitors in (one.mean, one.median, one.four_fifths)
+        )
+        lines.append(f"| {one.rate:.0%} | {one.lift:.0%} | {one.z_test:,.0f} | {cells} |")
+    lines += [
+        "\nSplits planned as halves: how many are called skewed, looked at after every 1,000 visitors.\n",
+        "| true share | splits | called skewed | within visitors | median |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {one.share:.1%} | {one.runs:,} | {one.caught / one.runs:.1%} | {one.most:,} | "
+        + (f"{one.median:,} |" if one.caught > one.runs / 2 else "never |")
+        for one in results.splits
+    ]
+    return "\n".join([*lines, ""])
 
 
 def render_environment(results: Measurement) -> str:

@@ -39,10 +39,17 @@ SYSTEM_ROLE: Final = "switchyard_system"
 """Sees the rows of all tenants, and owns nothing."""
 
 
-async def open_pool(database_url: str, *, size: int = 10, role: str | None = None) -> Pool:
+async def open_pool(
+    database_url: str,
+    *,
+    size: int = 10,
+    role: str | None = None,
+    command_timeout_s: float | None = COMMAND_TIMEOUT_S,
+) -> Pool:
     """Open a pool of at most `size` connections.
 
-    `role`: the role that they take on, None for the one that logged in.
+    `role`: the role that they take on, None for the one that logged in. `command_timeout_s`: None for work
+    that looks through all there is.
 
     It connects when a connection is first wanted, so a process may start before Postgres does.
     jsonb columns and parameters are plain Python values.
@@ -52,7 +59,7 @@ async def open_pool(database_url: str, *, size: int = 10, role: str | None = Non
         min_size=0,
         max_size=size,
         init=_read_jsonb_as_values,
-        command_timeout=COMMAND_TIMEOUT_S,
+        command_timeout=command_timeout_s,
         server_settings={"application_name": "switchyard"} | ({"role": role} if role else {}),
     )
 
@@ -65,6 +72,14 @@ async def enter_tenant(db: Connection, tenant_id: uuid.UUID) -> None:
 async def enter_system(db: Connection) -> None:
     """Let the transaction see the rows of all tenants: before it is known whose they are."""
     await db.execute(f"SET LOCAL ROLE {SYSTEM_ROLE}")
+
+
+async def plan_each_time(db: Connection) -> None:
+    """Plan the queries of this transaction for their parameters, whatever was planned for others before.
+
+    For queries with filters that may be NULL: the plan that suits all of them suits none.
+    """
+    await db.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def load_queries(path: Path) -> Any:

@@ -23,10 +23,10 @@ from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.services import services_of
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.model import PREFIXES, KeyKind
-from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import MINUTE_S, refuse
 from control_plane.domains.sessions import service as sessions
 from control_plane.domains.sessions.model import Device
+from edge.contract.key_format import is_well_formed
 
 if TYPE_CHECKING:
     from datetime import datetime

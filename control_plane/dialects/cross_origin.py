@@ -32,7 +32,7 @@ PREFLIGHT: Final = {
 }
 EXPOSED: Final = (
     "X-Request-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
-    "X-Rate-Limit-Remaining"
+    "X-Rate-Limit-Remaining, X-Blog-Write-Limit, X-Blog-Write-Remaining, X-Blog-Write-Reset"
 )
 
 

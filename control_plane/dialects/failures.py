@@ -23,6 +23,8 @@ from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.growth import errors as growth
 from control_plane.dialects.identity import errors as identity
 from control_plane.dialects.links import errors as links
+from control_plane.dialects.tracking import errors as tracking
+from control_plane.dialects.tracking.paths import is_ours as is_tracking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +68,8 @@ def _shape(
 ) -> Response[Any]:
     """Shape an error as the dialect does in whose prefix the path lies."""
     path, code = request.url.path, _CODES.get(status, HTTPStatus(status).name.lower())
+    if is_tracking(path):
+        return tracking.answer_refusal(request, status, text, headers)
     if path.startswith("/v1/"):
         return identity.answer(request.scope, status, code, text, headers)
     if path.startswith("/api/v1/") and not path.startswith("/api/v1/public"):

@@ -5,7 +5,7 @@ Every job may run at any time, twice, or late.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ import structlog
 from control_plane.db import partitions
 from control_plane.db.pool import load_queries
 from control_plane.domains.messages.service import SEND_MESSAGE
+from control_plane.pipeline.visitors import PARTS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 LEDGER_KEPT: Final = timedelta(days=90)
 """A journal that is silent for so long is gone. Should it come back all the same, the chunks that
 it ships again land again."""
+
+SALTS_KEPT: Final = timedelta(days=5)
+"""Clicks that were kept back for longer, on an edge without a way to Redis, get numbers of their own."""
+
+LOCK_TIMEOUT: Final = "2s"
+"""Emptying a table locks it whole: give way to the flusher, and come back next hour."""
 
 JOB_LOG_KEPT: Final = timedelta(days=30)
 
@@ -65,6 +72,19 @@ async def drop_partitions(pool: Pool, settings: Settings, now: datetime) -> None
 async def trim_journal_ledger(pool: Pool, _settings: Settings, now: datetime) -> None:
     """Forget journals that nothing landed from for LEDGER_KEPT."""
     await _queries.trim_journal_ledger(pool, cutoff=now - LEDGER_KEPT)
+
+
+async def forget_visitors(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Delete the salts of days older than SALTS_KEPT, and empty the next part of the visitors that were seen.
+
+    That part held the day PARTS before: what lands later than that is counted as seen for the first time.
+    """
+    today = now.astimezone(UTC).date()
+    next_part = (today.toordinal() - date(1970, 1, 1).toordinal() + 1) % PARTS
+    async with pool.acquire() as db, db.transaction():
+        await _queries.trim_salts(db, cutoff=today - SALTS_KEPT)
+        await db.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        await db.execute(f"TRUNCATE visitors_seen_{next_part}")
 
 
 async def trim_job_log(pool: Pool, _settings: Settings, now: datetime) -> None:

@@ -9,3 +9,6 @@ DELETE FROM pgqueuer_statistics WHERE created < :cutoff;
 
 -- name: trim_dead_messages(entrypoint, cutoff)!
 DELETE FROM pgqueuer WHERE entrypoint = :entrypoint AND status = 'failed' AND updated < :cutoff;
+
+-- name: trim_salts(cutoff)!
+DELETE FROM visitor_salts WHERE day < :cutoff;

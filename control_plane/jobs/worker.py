@@ -22,7 +22,7 @@ from control_plane.db.pool import open_pool
 from control_plane.delivery.courier import Courier
 from control_plane.domains.messages.service import SEND_MESSAGE
 from control_plane.domains.sign_in.messages import SEND_AGAIN
-from control_plane.jobs import domain_checks, upkeep
+from control_plane.jobs import domain_checks, upkeep, winners
 from control_plane.jobs.messages import AT_ONCE, deliver_messages
 from control_plane.jobs.send_again import send_again
 
@@ -43,6 +43,8 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "drop_partitions": ("15 * * * *", upkeep.drop_partitions),
     "trim_journal_ledger": ("25 3 * * *", upkeep.trim_journal_ledger),
     "check_domains": ("*/10 * * * *", domain_checks.check_domains),
+    "look_for_winners": ("* * * * *", winners.look_for_winners),
+    "forget_visitors": ("45 * * * *", upkeep.forget_visitors),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
     "trim_dead_messages": ("45 3 * * *", upkeep.trim_dead_messages),
 }

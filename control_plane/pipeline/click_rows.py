@@ -13,8 +13,10 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from control_plane.pipeline.campaign_parameters import REMEMBERED as PARAMETERS_REMEMBERED
+from control_plane.pipeline.campaign_parameters import read_parameters
 from control_plane.pipeline.enrichment import describe_client, find_referrer_domain
-from control_plane.pipeline.verdicts import REMEMBERED, VERDICT_VERSION, judge_user_agent
+from control_plane.pipeline.verdicts import REMEMBERED, VERDICT_VERSION
 
 if TYPE_CHECKING:
     from edge.contract.events import Click
@@ -26,12 +28,18 @@ COLUMNS: Final = (
     *("is_prefetch", "is_bot", "is_conversion", "verdict_version", "landed_at"),
     *("ip_address", "country", "referrer", "referrer_domain"),
     *("user_agent", "browser", "os", "device", "bot_reason", "query"),
+    *("campaign", "ad_group", "keyword"),
+    *("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"),
+    *("project_id", "visitor_id", "is_unique"),
 )
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = struct.pack(">h", -1)
 
 _FIXED = struct.Struct(">h i16s i16s i16s i16s iq ih i? i? i? ih iq")
 """Number of fields, then the eleven columns of fixed size, each behind its length."""
+_VISITOR = struct.Struct(">iq")
+_UUID_LENGTH = struct.pack(">i", 16)
+_UNIQUE, _NOT_UNIQUE = struct.pack(">i?", 1, True), struct.pack(">i?", 1, False)
 _LENGTH = struct.Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _FAMILY_V4, _FAMILY_V6 = 2, 3
@@ -39,31 +47,39 @@ _V4_KEPT, _V6_KEPT = 3, 6
 """Bytes of an address that are kept when it is truncated: a /24 and a /48."""
 
 
-def build_row(click: Click, *, landed_at_us: int, ip_storage: IpStorage) -> tuple[bytes, bool]:
-    """Build the row of one click; tell too whether it is a bot's.
+def build_row(
+    click: Click, *, landed_at_us: int, ip_storage: IpStorage, bot_reason: str | None, visitor_id: int
+) -> bytes:
+    """Build the row of one click, but for its end, which `end_row` gives.
 
-    `landed_at_us`: microseconds since 2000-01-01 UTC. Raises struct.error when a number is
-    out of range.
+    `landed_at_us`: microseconds since 2000-01-01 UTC. Raises struct.error when a number is out of range.
     """
-    client, is_bot = _client_columns(click.user_agent)
     fixed = _FIXED.pack(
         len(COLUMNS),
         *(16, click.tenant_id, 16, click.id, 16, click.link_id, 16, click.variant_id),
         *(8, click.link_version, 2, click.reason),
-        *(1, click.prefetch, 1, is_bot, 1, False),
+        *(1, click.prefetch, 1, bot_reason is not None, 1, False),
         *(2, VERDICT_VERSION, 8, landed_at_us),
     )
-    row = b"".join(
+    return b"".join(
         (
             fixed,
             _NULL if ip_storage == "none" else _address(click.ip, truncate=ip_storage == "truncated"),
             _text(click.country),
             _referrer_columns(click.referrer),
-            client,
+            _client_columns(click.user_agent),
+            _text(bot_reason),
             _text(click.query),
+            _campaign_columns(click.query),
+            _UUID_LENGTH + click.project_id if click.project_id else _NULL,
+            _VISITOR.pack(8, visitor_id),
         )
     )
-    return row, is_bot
+
+
+def end_row(*, is_unique: bool) -> bytes:
+    """Give the end of a row."""
+    return _UNIQUE if is_unique else _NOT_UNIQUE
 
 
 def _text(value: str | None) -> bytes:
@@ -77,11 +93,23 @@ def _text(value: str | None) -> bytes:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _client_columns(user_agent: str) -> tuple[bytes, bool]:
+def _client_columns(user_agent: str) -> bytes:
     client = describe_client(user_agent)
-    reason = judge_user_agent(user_agent)
-    values = (user_agent, client.browser, client.os, client.device, reason)
-    return b"".join(map(_text, values)), reason is not None
+    return b"".join(map(_text, (user_agent, client.browser, client.os, client.device)))
+
+
+@lru_cache(maxsize=PARAMETERS_REMEMBERED)
+def _campaign_columns(query: str) -> bytes:
+    said = read_parameters(query)
+    return b"".join(
+        map(
+            _text,
+            (
+                *(said.campaign, said.ad_group, said.keyword),
+                *(said.utm_source, said.utm_medium, said.utm_campaign, said.utm_content, said.utm_term),
+            ),
+        )
+    )
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -29,6 +29,7 @@ class Client(msgspec.Struct, frozen=True):
 NOBODY: Final = Client(None, None, None)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def describe_client(user_agent: str) -> Client:
     """Read a user agent. What is a machine's by its own word has no browser that would mean anything."""
     if judge_user_agent(user_agent) is not None:

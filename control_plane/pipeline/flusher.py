@@ -22,7 +22,7 @@ import asyncio
 import math
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import asyncpg
 import structlog
@@ -32,6 +32,7 @@ from control_plane.core.lua_scripts import load_lua
 from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import open_pool
+from control_plane.domains.conversions.service import JOINED_AT_ONCE, join_waiting
 from control_plane.pipeline.landing import (
     LONGEST_SEQUENCE,
     BadEvent,
@@ -41,6 +42,8 @@ from control_plane.pipeline.landing import (
     record_landed,
     write_batch,
 )
+from control_plane.pipeline.verdicts import Judge, MinuteCounter
+from control_plane.pipeline.visitors import VisitorSalts
 from edge.contract import redis_keys
 from edge.contract.events import BadChunkError, Chunk, read_chunk
 from edge.contract.partitions import read_partitions
@@ -57,8 +60,9 @@ _RAISE_LANDED: Final = load_lua("raise_landed")
 
 LANES_OF_FIRST: Final = 2
 LANDING_AT_ONCE: Final = 2
-"""Connections to Postgres, which all lanes share."""
+"""Connections to Postgres, which all lanes share; joining conversions has one more."""
 PARTITIONS_EVERY_S: Final = 1.0
+JOIN_EVERY_S: Final = 1.0
 CHUNKS_PER_ROUND: Final = 16
 """At most 4 MiB of events, which bounds the memory of a lane whatever the backlog."""
 BLOCK_MS: Final = 500
@@ -74,13 +78,23 @@ DEAD_LETTERS_KEPT: Final = 10_000
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
+class Shared(NamedTuple):
+    """What the lanes of a flusher have in common."""
+
+    pool: Pool
+    judge: Judge
+    counter: MinuteCounter
+    salts: VisitorSalts
+
+
 class Lane:
     """One consumer of one partition of the event stream."""
 
     def __init__(
-        self, pool: Pool, redis: RedisShards, settings: Settings, *, partition: int, number: int
+        self, shared: Shared, redis: RedisShards, settings: Settings, *, partition: int, number: int
     ) -> None:
-        self._pool = pool
+        self._pool = shared.pool
+        self._judge, self._counter, self._salts = shared.judge, shared.counter, shared.salts
         self._redis = redis
         self._ip_storage = settings.ip_storage
         self._partition = partition
@@ -183,21 +197,28 @@ class Lane:
 
     async def _land(self, chunks: list[Chunk]) -> dict[str, int]:
         """Land the chunks in one transaction. Give how far their journals have landed."""
-        batch = self._build(chunks)
+        batch = self._decode(chunks)
+        async with self._pool.acquire() as db:
+            salts = await self._salts.load(db, batch.days)
+        batch.build(salts)
         async with self._pool.acquire() as db, db.transaction():
             new = await claim_chunks(db, chunks)
             if len(new) < len(chunks):
-                batch = self._build(new)
+                batch = self._decode(new)
+                batch.build(salts)
             if new:
-                await self._bury_events(batch.bad_events)
-                await write_batch(db, batch)
+                bad_events = await write_batch(db, batch)
+                await self._bury_events([*batch.bad_events, *bad_events])
                 await record_landed(db, new)
-            return await list_watermarks(db, {chunk.journal_id for chunk in chunks})
+            watermarks = await list_watermarks(db, {chunk.journal_id for chunk in chunks})
+        if new:
+            self._counter.add(batch.came)
+        return watermarks
 
-    def _build(self, chunks: list[Chunk]) -> Batch:
-        batch = Batch(self._ip_storage, datetime.now(UTC))
+    def _decode(self, chunks: list[Chunk]) -> Batch:
+        batch = Batch(self._judge, self._counter, self._ip_storage, datetime.now(UTC))
         for chunk in chunks:
-            batch.add(chunk)
+            batch.decode(chunk)
         return batch
 
     async def _give_up(self, chunk: Chunk, reason: str) -> dict[str, int]:
@@ -235,24 +256,35 @@ def _check_chunk(chunk: Chunk) -> Chunk:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Flush until `stop` is set; what is in the stream by then still lands, if Postgres lets it."""
-    pool = await open_pool(settings.database_url, size=LANDING_AT_ONCE)
+    judge = Judge.read(settings.datacenter_networks)
+    pool = await open_pool(settings.database_url, size=LANDING_AT_ONCE + 1)
+    shared = Shared(pool, judge, MinuteCounter(), VisitorSalts())
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S + BLOCK_MS / 1000)
     try:
         async with asyncio.TaskGroup() as lanes:
 
             def open_lane(partition: int, number: int) -> None:
-                lane = Lane(pool, redis, settings, partition=partition, number=number)
+                lane = Lane(shared, redis, settings, partition=partition, number=number)
                 name = f"{lane.name} of partition {partition}"
                 lanes.create_task(keep_running(name, partial(lane.run, stop), stop))
 
             for number in range(LANES_OF_FIRST):
                 open_lane(0, number)
+            lanes.create_task(keep_running("join_conversions", partial(_join_conversions, pool, stop), stop))
             known = {0}
             find = partial(_find_partitions, redis, known, open_lane, stop)
             await keep_running("find_partitions", find, stop)
     finally:
         await redis.aclose()
         await pool.close()
+
+
+async def _join_conversions(pool: Pool, stop: asyncio.Event) -> None:
+    """Join conversions to what they wait for, as it arrives, until `stop` is set."""
+    while not stop.is_set():
+        while await join_waiting(pool, datetime.now(UTC)) == JOINED_AT_ONCE and not stop.is_set():
+            pass
+        await sleep_unless(stop, JOIN_EVERY_S)
 
 
 async def _find_partitions(

@@ -41,28 +41,59 @@ SELECT journal_id,
 FROM journal_ledger
 WHERE journal_id = ANY (CAST(:journal_ids AS uuid[]));
 
--- name: add_to_totals(tenant_ids, link_ids, variant_ids, clicks, bots, prefetches)!
+-- name: add_to_totals(tenant_ids, link_ids, variant_ids, clicks, bots, prefetches, conversions)!
 -- In order of key, for the reason that ensure_journals gives.
-INSERT INTO click_totals (tenant_id, link_id, variant_id, clicks, bots, prefetches, conversions)
-SELECT tenant_id, link_id, variant_id, sum(clicks), sum(bots), sum(prefetches), 0
+INSERT INTO click_totals AS kept (tenant_id, link_id, variant_id, clicks, bots, prefetches, conversions)
+SELECT *
 FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]),
-            CAST(:clicks AS bigint[]), CAST(:bots AS bigint[]), CAST(:prefetches AS bigint[]))
-    AS new (tenant_id, link_id, variant_id, clicks, bots, prefetches)
-GROUP BY tenant_id, link_id, variant_id
+            CAST(:clicks AS bigint[]), CAST(:bots AS bigint[]), CAST(:prefetches AS bigint[]),
+            CAST(:conversions AS bigint[]))
+    AS new (tenant_id, link_id, variant_id, clicks, bots, prefetches, conversions)
 ORDER BY tenant_id, link_id, variant_id
 ON CONFLICT (tenant_id, link_id, variant_id) DO UPDATE
-SET clicks = click_totals.clicks + excluded.clicks,
-    bots = click_totals.bots + excluded.bots,
-    prefetches = click_totals.prefetches + excluded.prefetches;
+SET clicks = kept.clicks + excluded.clicks,
+    bots = kept.bots + excluded.bots,
+    prefetches = kept.prefetches + excluded.prefetches,
+    conversions = kept.conversions + excluded.conversions;
 
--- name: add_to_hours(tenant_ids, link_ids, variant_ids, hours, clicks, bots, prefetches)!
-INSERT INTO click_hours (tenant_id, link_id, variant_id, hour, clicks, bots, prefetches, conversions)
-SELECT tenant_id, link_id, variant_id, to_timestamp(hour * 3600), clicks, bots, prefetches, 0
-FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]), CAST(:hours AS bigint[]),
-            CAST(:clicks AS bigint[]), CAST(:bots AS bigint[]), CAST(:prefetches AS bigint[]))
-    AS new (tenant_id, link_id, variant_id, hour, clicks, bots, prefetches)
-ORDER BY tenant_id, link_id, hour, variant_id
-ON CONFLICT (tenant_id, link_id, hour, variant_id) DO UPDATE
-SET clicks = click_hours.clicks + excluded.clicks,
-    bots = click_hours.bots + excluded.bots,
-    prefetches = click_hours.prefetches + excluded.prefetches;
+-- name: insert_visits(rows, now)
+-- rows: JSON objects by column. A visit that is there already is passed over.
+INSERT INTO visits (
+    tenant_id, id, project_id, client_id, visitor_id, is_unique, is_bot, bot_reason, verdict_version,
+    landed_at, click_id, landing_url, referrer, referrer_domain, utm_source, utm_medium, utm_campaign,
+    utm_content, utm_term, campaign, ad_group, keyword, network, gclid, fbclid, ttclid, ip_address, country,
+    user_agent, browser, os, device)
+SELECT tenant_id, id, project_id, client_id, visitor_id, is_unique, is_bot, bot_reason, verdict_version,
+       :now, click_id, landing_url, referrer, referrer_domain, utm_source, utm_medium, utm_campaign,
+       utm_content, utm_term, campaign, ad_group, keyword, network, gclid, fbclid, ttclid, ip_address,
+       country, user_agent, browser, os, device
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+    tenant_id uuid, id uuid, project_id uuid, client_id text, visitor_id bigint, is_unique boolean,
+    is_bot boolean, bot_reason text, verdict_version smallint, click_id text, landing_url text,
+    referrer text, referrer_domain text, utm_source text, utm_medium text, utm_campaign text,
+    utm_content text, utm_term text, campaign text, ad_group text, keyword text, network text, gclid text,
+    fbclid text, ttclid text, ip_address inet, country text, user_agent text, browser text, os text,
+    device text)
+ORDER BY tenant_id, id
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: insert_page_clicks(rows, now)
+INSERT INTO clicks (
+    tenant_id, id, project_id, click_id, visit_id, visitor_id, is_prefetch, is_bot, bot_reason,
+    is_conversion, verdict_version, landed_at, target_url, element_type, element_text, campaign, ad_group,
+    keyword, utm_source, utm_medium, utm_campaign, utm_content, utm_term, ip_address, country, user_agent,
+    browser, os, device)
+SELECT tenant_id, id, project_id, click_id, visit_id, visitor_id, false, is_bot, bot_reason, false,
+       verdict_version, :now, target_url, element_type, element_text, campaign, ad_group, keyword,
+       utm_source, utm_medium, utm_campaign, utm_content, utm_term, ip_address, country, user_agent,
+       browser, os, device
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+    tenant_id uuid, id uuid, project_id uuid, click_id text, visit_id text, visitor_id bigint,
+    is_bot boolean, bot_reason text, verdict_version smallint, target_url text, element_type text,
+    element_text text, campaign text, ad_group text, keyword text, utm_source text, utm_medium text,
+    utm_campaign text, utm_content text, utm_term text, ip_address inet, country text, user_agent text,
+    browser text, os text, device text)
+ORDER BY tenant_id, id
+ON CONFLICT DO NOTHING
+RETURNING id;

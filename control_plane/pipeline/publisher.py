@@ -10,6 +10,8 @@ Custom domains go the same way, from domain_outbox, and ahead of links. Whose a 
 down in edge_domains with a new version, by one publisher at a time, so that versions follow what was
 committed. Links need not be published for that: edges serve those of the tenant who has the domain.
 
+Projects and API keys that may report sales go the same way as well, see intake.py.
+
 A Redis that comes back empty gets every link again, and so does a cluster of which any master has
 lost links or may have: see `resync`. It ends by setting a marker for each group of links
 (edge/contract/readiness.py), always for all: it is cheap, and needs no plan.
@@ -31,7 +33,15 @@ from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import load_queries, open_pool
 from control_plane.domains.custom_domains import challenges
+from control_plane.pipeline import intake
 from control_plane.pipeline.link_records import FIRST_KEY, fetch_records, list_keys_after
+from control_plane.pipeline.redis_writes import (
+    BATCH_SIZE,
+    REDIS_TIMEOUT_S,
+    RESYNC_PAGE_SIZE,
+    execute,
+    write_fields,
+)
 from edge.contract import redis_keys
 from edge.contract.domain_record import NOBODY, DomainRecord, encode_domain
 from edge.contract.link_record import LinkRecord, encode_link
@@ -39,8 +49,6 @@ from edge.contract.readiness import ASK_HISTORY, is_marker_of, read_history, rea
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-
-    from redis.asyncio.client import Pipeline
 
     from control_plane.db.pool import Connection, Pool
     from control_plane.pipeline.link_records import LinkKey
@@ -51,13 +59,8 @@ CHANNEL: Final = "link_outbox"
 """NOTIFY on it after adding to link_outbox; without it a change waits for the next poll."""
 
 POLL_S: Final = 0.25
-BATCH_SIZE: Final = 500
-RESYNC_PAGE_SIZE: Final = 1000
 CHANGES_KEPT: Final = 100_000
 """Length of the stream of changes; an edge that fell further behind empties its cache."""
-
-REDIS_TIMEOUT_S: Final = 5.0
-"""For one round trip of at most RESYNC_PAGE_SIZE records, which takes some 25 ms."""
 
 RESYNC_LOCK: Final = 0x7379_7273
 """Advisory lock "syrs": one resync at a time."""
@@ -68,7 +71,6 @@ _log = structlog.get_logger()
 _queries = load_queries(Path(__file__).with_name("publisher.sql"))
 _PUBLISH_LINK: Final = load_lua("publish_link")
 _PUBLISH_LINK_SHA: Final = hashlib.sha1(_PUBLISH_LINK.encode(), usedforsecurity=False).hexdigest()
-_PUBLISH_DOMAIN: Final = load_lua("publish_domain")
 _FINISH_RESYNC: Final = load_lua("finish_resync")
 
 
@@ -150,6 +152,8 @@ async def _publish_until(stop: asyncio.Event, pool: Pool, redis: RedisShards) ->
                 changed.clear()
                 while await publish_domains(db, redis) == BATCH_SIZE and not stop.is_set():
                     pass
+                while await intake.publish_changes(db, redis) == BATCH_SIZE and not stop.is_set():
+                    pass
                 while await publish_changes(db, redis) == BATCH_SIZE and not stop.is_set():
                     pass
                 await sleep_unless(changed, POLL_S)
@@ -189,6 +193,7 @@ async def _resync_alone(db: Connection, redis: RedisShards) -> int:
         token = uuid4().hex
         histories = await _begin_resync(redis, token)
         await _write_every_domain(db, redis)
+        await intake.write_every_record(db, redis)
         links = await _write_every_link(db, redis)
         if await _finish_resync(redis, token, histories):
             _log.info("resync_finished", links=links, duration_s=round(clock() - started, 3))
@@ -208,13 +213,13 @@ async def _begin_resync(redis: RedisShards, token: str) -> dict[int, bytes]:
             for group in groups:
                 pipe.set(redis_keys.links_resync(group), token)
                 pipe.get(redis_keys.links_ready(group))
-            answer, *answers = await _execute(pipe)
+            answer, *answers = await execute(pipe)
             history = read_history(answer)
             histories |= dict.fromkeys(groups, history)
             for group, marker in zip(groups, answers[1::2], strict=True):
                 if marker is not None and not is_marker_of(marker, history):
                     pipe.delete(redis_keys.links_ready(group))
-            await _execute(pipe)
+            await execute(pipe)
     return histories
 
 
@@ -275,7 +280,7 @@ async def _finish_resync(redis: RedisShards, token: str, histories: dict[int, by
             for group in groups:
                 keys = (redis_keys.links_resync(group), redis_keys.links_ready(group))
                 pipe.eval(_FINISH_RESYNC, len(keys), *keys, token, histories[group] + epoch)
-            done &= all(await _execute(pipe))
+            done &= all(await execute(pipe))
     return done
 
 
@@ -288,19 +293,15 @@ async def _write_records(redis: RedisShards, records: Iterable[LinkRecord], *, a
             for key in keys:
                 record = by_key[key]
                 pipe.evalsha(_PUBLISH_LINK_SHA, 1, key, record.version, encode_link(record))
-            await _execute(pipe)
+            await execute(pipe)
     if announce:
         await _announce(redis, {record.key: record.version for record in by_key.values()})
 
 
 async def _write_domains(redis: RedisShards, records: Sequence[DomainRecord]) -> None:
-    """Write records of custom domains, in one round trip per page."""
-    name = redis_keys.domains()
-    for start in range(0, len(records), RESYNC_PAGE_SIZE):
-        async with redis.at(name) as master, master.pipeline(transaction=False) as pipe:
-            for record in records[start : start + RESYNC_PAGE_SIZE]:
-                pipe.eval(_PUBLISH_DOMAIN, 1, name, record.domain, str(record.version), encode_domain(record))
-            await _execute(pipe)
+    """Write records of custom domains."""
+    fields = [(record.domain, record.version, encode_domain(record)) for record in records]
+    await write_fields(redis, redis_keys.domains(), fields)
 
 
 def _read_domain(row: Mapping[str, Any]) -> DomainRecord:
@@ -320,10 +321,4 @@ async def _announce(redis: RedisShards, versions: dict[str, int]) -> None:
         for key, version in versions.items():
             change: dict[Any, Any] = {"s": key, "v": version}
             pipe.xadd(stream, change, maxlen=CHANGES_KEPT, approximate=True)
-        await _execute(pipe)
-
-
-async def _execute(pipe: Pipeline) -> list[Any]:
-    """Run a pipeline. Raises TimeoutError when Redis hangs."""
-    async with asyncio.timeout(REDIS_TIMEOUT_S):
-        return await pipe.execute()
+        await execute(pipe)

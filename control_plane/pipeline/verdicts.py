@@ -13,12 +13,15 @@ import enum
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]  # ships no types
 from ua_parser_rs import UserAgentExtractor
 
 from control_plane.pipeline.networks import DATACENTERS, MAIL_SCANNERS, NetworkList, read_networks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERDICT_VERSION: Final = 2
 """1 knew the crawler list and missing user agents; and took what was fetched ahead for people's."""
@@ -117,18 +120,21 @@ class MinuteCounter:
     def __init__(self) -> None:
         self._minutes: dict[int, dict[int, int]] = {}
 
-    def count(self, visitor_id: int, minute: int) -> int:
-        """Count an event; tell which one of its visitor in its minute it is, from 1.
-
-        `minute`: of the event, since 1970. Events of minutes long past are counted too while their
-        minute is among the two that were used last.
-        """
+    def seen(self, visitor_id: int, minute: int) -> int:
+        """Tell how often a visitor came in a minute (since 1970), as far as it was added."""
         counts = self._minutes.get(minute)
-        if counts is None:
-            if len(self._minutes) > 1:
-                del self._minutes[min(self._minutes)]
-            counts = self._minutes[minute] = {}
-        if visitor_id not in counts and len(counts) >= VISITORS_COUNTED:
-            return 1
-        number = counts[visitor_id] = counts.get(visitor_id, 0) + 1
-        return number
+        return 0 if counts is None else counts.get(visitor_id, 0)
+
+    def add(self, times: Mapping[tuple[int, int], int]) -> None:
+        """Add how often visitors came: (visitor, minute) -> times. Once they have landed, not before.
+
+        Minutes long past are counted too while they are among the two that were used last.
+        """
+        for (visitor_id, minute), number in times.items():
+            counts = self._minutes.get(minute)
+            if counts is None:
+                if len(self._minutes) > 1:
+                    del self._minutes[min(self._minutes)]
+                counts = self._minutes[minute] = {}
+            if visitor_id in counts or len(counts) < VISITORS_COUNTED:
+                counts[visitor_id] = counts.get(visitor_id, 0) + number

@@ -83,6 +83,7 @@ class Visit(msgspec.Struct, array_like=True, tag="v", frozen=True, gc=False):
     `click_id`: of the click that led there, as the page was told; "" when it was not.
     `client_id`: what the tag calls this browser, where its visitor agreed to that; else "".
     `ip`, `country`, `user_agent`, `prefetch`: as in a Click.
+    `received_ms`: Unix milliseconds at which the edge got it; 0 where its id says so.
     """
 
     id: Id
@@ -96,6 +97,7 @@ class Visit(msgspec.Struct, array_like=True, tag="v", frozen=True, gc=False):
     country: str
     user_agent: str
     prefetch: bool = False
+    received_ms: int = 0
 
 
 class PageClick(msgspec.Struct, array_like=True, tag="p", frozen=True, gc=False):
@@ -103,6 +105,7 @@ class PageClick(msgspec.Struct, array_like=True, tag="p", frozen=True, gc=False)
 
     `id`: as in a Visit. `click_id`: what others call it by, "" where that is its id. `visit_id`: the
     visit that it belongs to, as text; "" when unknown. `page_url`: the page that the element is on.
+    `received_ms`: as in a Visit.
     """
 
     id: Id
@@ -117,6 +120,7 @@ class PageClick(msgspec.Struct, array_like=True, tag="p", frozen=True, gc=False)
     ip: str
     country: str
     user_agent: str
+    received_ms: int = 0
 
 
 class ConversionKind(enum.IntEnum):
@@ -162,6 +166,12 @@ class Conversion(msgspec.Struct, array_like=True, tag="e", frozen=True, gc=False
 
 Event: TypeAlias = Click | Visit | PageClick | Conversion
 """Every kind of event."""
+
+
+def find_arrival_ms(event: Event) -> int:
+    """Give when an edge got an event, in Unix milliseconds: a page's own clock dates what it reports."""
+    received_ms = event.received_ms if isinstance(event, Visit | PageClick) else 0
+    return received_ms or int.from_bytes(event.id[:6], "big")
 
 
 class Chunk(msgspec.Struct, frozen=True):

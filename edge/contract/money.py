@@ -5,7 +5,7 @@ The rial has none here, whatever ISO 4217 says: nobody trades in its hundredths.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 from typing import Final
 
 from edge.contract.currencies import DECIMALS
@@ -31,13 +31,13 @@ def parse_amount(text: str, currency: str) -> int:
     decimals = DECIMALS[currency]
     try:
         amount = Decimal(text.strip()) if len(text) <= 32 and text.isascii() and "_" not in text else None  # noqa: PLR2004  more digits than any amount has
-    except InvalidOperation:
-        amount = None
-    if amount is None or not amount.is_finite():
+        minor = amount.scaleb(decimals) if amount is not None else None
+    except (InvalidOperation, Overflow):
+        amount = minor = None
+    if amount is None or minor is None or not amount.is_finite():
         raise BadMoneyError("must be a decimal number, such as 19.90")
     if amount < 0:
         raise BadMoneyError("must not be negative")
-    minor = amount.scaleb(decimals)
     if minor != minor.to_integral_value():
         raise BadMoneyError(f"must have at most {decimals} decimals in {currency}")
     if minor >= MOST_MINOR:

@@ -86,6 +86,19 @@ def domains() -> str:
     return f"{PREFIX}:domains:{{{_TAGS[0]}}}"
 
 
+def projects() -> str:
+    """Give the hash with the records of projects by id, in hex (intake_record.py).
+
+    It lies with the first group of links, whose marker vouches for it too; so does `intake_keys`.
+    """
+    return f"{PREFIX}:projects:{{{_TAGS[0]}}}"
+
+
+def intake_keys() -> str:
+    """Give the hash with the records of API keys that may report sales, by SHA-256 in hex."""
+    return f"{PREFIX}:intake:keys:{{{_TAGS[0]}}}"
+
+
 def link_changes() -> str:
     """Give the stream of what has changed; fields `s` (see link_key) and `v` (version).
 

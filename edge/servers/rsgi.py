@@ -6,6 +6,7 @@ alone; deploy/ keeps them alive. Why the embedded server: deploy/decisions/0002-
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -13,7 +14,14 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
 
-from edge.request import EdgeRequest
+from edge.request import MOST_BODY_BYTES, RESERVED, EdgeRequest
+from edge.servers.wire_answers import (
+    BAD_REQUEST,
+    KEPT_BODY_TOO_LARGE,
+    LENGTH_REQUIRED,
+    TOO_SLOW,
+    RefusedError,
+)
 from edge.stop_signals import on_stop_signals
 from edge.worker import STOP_S, Worker
 
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from edge.settings import Settings
 
 BACKLOG: Final = 4096
+BODY_S: Final = 30.0
+"""How long a body that somebody looks into may take to arrive."""
 
 
 class RsgiApp:
@@ -35,7 +45,13 @@ class RsgiApp:
 
     async def __rsgi__(self, scope: Scope, protocol: RSGIHTTPProtocol) -> None:
         """Answer one request."""
-        authority = scope.authority
+        authority, body = scope.authority, b""
+        if scope.path.startswith(RESERVED) and scope.method not in ("GET", "HEAD"):
+            try:
+                body = await _read_body(scope, protocol)
+            except RefusedError as refused:
+                _send(refused.response, scope.method, protocol)
+                return
         request = EdgeRequest(
             scope.method,
             scope.path,
@@ -44,11 +60,34 @@ class RsgiApp:
             _strip_port(scope.client),
             scope.headers,  # type: ignore[arg-type]  # its stub omits get_all
             "" if authority is None else authority.rpartition("@")[2],
+            body,
         )
         response = self._worker.answer(request)
         if response is None:
             response = await self._worker.answer_later(request)
         _send(response, request.method, protocol)
+
+
+async def _read_body(scope: Scope, protocol: RSGIHTTPProtocol) -> bytes:
+    """Take a body as far as it may go. Raises RefusedError."""
+    announced = scope.headers.get("content-length")
+    if announced is not None and int(announced) > MOST_BODY_BYTES:
+        raise RefusedError(KEPT_BODY_TOO_LARGE)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in protocol:
+                body += part
+                if len(body) > MOST_BODY_BYTES:
+                    raise RefusedError(KEPT_BODY_TOO_LARGE)
+    except TimeoutError as error:
+        raise RefusedError(TOO_SLOW) from error
+    if announced is not None and len(body) < int(announced):
+        raise RefusedError(BAD_REQUEST)
+    # Granian does not tell a chunked body that was cut short from a whole one. JSON that ends does.
+    if announced is None and body and not body.rstrip().endswith((b"}", b"]")):
+        raise RefusedError(LENGTH_REQUIRED)
+    return bytes(body)
 
 
 def _send(response: EdgeResponse, method: str, protocol: RSGIHTTPProtocol) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from edge.request import EdgeResponse
+from edge.request import MOST_BODY_BYTES, EdgeResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,6 +27,13 @@ NO_HOST: Final = _refuse(HTTPStatus.BAD_REQUEST, "A request has exactly one Host
 OLD_AND_CHUNKED: Final = _refuse(HTTPStatus.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding.")
 TOO_SLOW: Final = _refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive.")
 BODY_TOO_LARGE: Final = _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+KEPT_BODY_TOO_LARGE: Final = _refuse(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MOST_BODY_BYTES} bytes."
+)
+LENGTH_REQUIRED: Final = _refuse(
+    HTTPStatus.LENGTH_REQUIRED, "A body that is not JSON needs a Content-Length: else its end is not known."
+)
+NO_ROOM: Final = _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many bodies are on their way.")
 TARGET_TOO_LONG: Final = _refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
 EXPECTATION_FAILED: Final = _refuse(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue can be expected.")
 HEADER_TOO_LARGE: Final = _refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The header is too large.")

@@ -80,6 +80,7 @@ class Connection(RequestReader):
         del exc
         self._is_closing = True
         self._unread = b""
+        self._let_go_of_body()
         self._server.forget(self)
         if self._task is not None:
             self._task.cancel()

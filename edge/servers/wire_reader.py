@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import httptools
 import structlog
 
-from edge.request import EdgeRequest, EdgeResponse
+from edge.request import MOST_BODY_BYTES, RESERVED, EdgeRequest, EdgeResponse
 from edge.servers import wire_answers as answers
 from edge.servers.wire_answers import RefusedError
 from edge.servers.wire_headers import WireHeaders
@@ -37,6 +37,7 @@ class RequestReader(asyncio.Protocol):
     """The reading half of a connection; the other half says what is done with what was read."""
 
     __slots__ = (
+        "_body",
         "_body_bytes",
         "_ending",
         "_headers",
@@ -62,6 +63,8 @@ class RequestReader(asyncio.Protocol):
         self._phase = IDLE
         self._ending = answers.KEEP
         self._requests = self._raw_bytes = self._length = self._body_bytes = 0
+        self._body: bytearray | None = None
+        """What came of a body that somebody looks into; None of any other."""
         self._owes_continue = self._is_in_request_line = False
         self._is_closing = False
         """No further request is answered."""
@@ -86,6 +89,7 @@ class RequestReader(asyncio.Protocol):
         self._headers = WireHeaders()
         self._target = b""
         self._length = self._body_bytes = 0
+        self._let_go_of_body()
         self._phase = HEAD
         self._is_in_request_line = True
         self.deadline = self._server.now + self._server.limits.head_s
@@ -120,10 +124,15 @@ class RequestReader(asyncio.Protocol):
         self._raw_bytes = 0
 
     def on_body(self, body: bytes) -> None:
-        """Count a part of the body; no link looks into it."""
+        """Count a part of the body, and keep it if it will be looked into."""
         self._body_bytes += len(body)
-        if self._body_bytes > self._server.limits.body_bytes:
-            raise RefusedError(answers.BODY_TOO_LARGE)
+        if self._body_bytes > self._most_body_bytes:
+            raise self._refuse_body()
+        if self._body is not None:
+            if self._server.kept_body_bytes + len(body) > self._server.limits.bodies_bytes:
+                raise RefusedError(answers.NO_ROOM)
+            self._server.kept_body_bytes += len(body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         """Answer, or get in line."""
@@ -141,7 +150,8 @@ class RequestReader(asyncio.Protocol):
             self._ending = answers.CLOSE
         path, query, authority = split_target(self._target)
         method = self._parser.get_method().decode()
-        request = EdgeRequest(method, path, query, "http", self.peer or "", self._headers, authority)
+        body = self._let_go_of_body()
+        request = EdgeRequest(method, path, query, "http", self.peer or "", self._headers, authority, body)
         self._take(request)
         self.deadline = server.now + server.limits.idle_s
 
@@ -154,15 +164,34 @@ class RequestReader(asyncio.Protocol):
                 raise RefusedError(answers.OLD_AND_CHUNKED)
             if coding.lower() != "chunked":
                 raise RefusedError(answers.UNKNOWN_CODING)
+        if split_target(self._target)[0].startswith(RESERVED):
+            self._body = bytearray()
         self._length = int(length or 0)
-        if self._length > limits.body_bytes:
-            raise RefusedError(answers.BODY_TOO_LARGE)
+        if self._length > self._most_body_bytes:
+            raise self._refuse_body()
         expectation = headers.get("expect")
         if expectation is not None and self._ending is answers.KEEP:
             if expectation.lower() != "100-continue":
                 raise RefusedError(answers.EXPECTATION_FAILED)
             self._owes_continue = coding is not None or self._length > 0
         self.deadline = self._server.now + limits.body_s
+
+    @property
+    def _most_body_bytes(self) -> int:
+        most = self._server.limits.body_bytes
+        return most if self._body is None else min(most, MOST_BODY_BYTES)
+
+    def _refuse_body(self) -> RefusedError:
+        is_kept = self._body is not None and self._most_body_bytes == MOST_BODY_BYTES
+        return RefusedError(answers.KEPT_BODY_TOO_LARGE if is_kept else answers.BODY_TOO_LARGE)
+
+    def _let_go_of_body(self) -> bytes:
+        """Give what was kept of a body, and make room for others."""
+        if self._body is None:
+            return b""
+        body, self._body = bytes(self._body), None
+        self._server.kept_body_bytes -= len(body)
+        return body
 
     # --- parsing -----------------------------------------------------------------------------
 
@@ -218,8 +247,8 @@ class RequestReader(asyncio.Protocol):
         """Bound what llhttp holds of a header line that does not end, or of chunks without content."""
         limits = self._server.limits
         if self._phase == BODY:
-            if self._raw_bytes > 2 * limits.body_bytes + limits.head_bytes:
-                raise RefusedError(answers.BODY_TOO_LARGE)
+            if self._raw_bytes > 2 * self._most_body_bytes + limits.head_bytes:
+                raise self._refuse_body()
         elif self._raw_bytes > limits.head_bytes + limits.target_bytes:
             raise RefusedError(answers.HEADER_TOO_LARGE)
 

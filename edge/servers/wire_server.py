@@ -49,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head_bytes: int = 16 * KIBI
     target_bytes: int = 8 * KIBI
     body_bytes: int = 64 * KIBI
+    bodies_bytes: int = 64 * KIBI * KIBI
+    """Of all bodies together that somebody looks into, while they are on their way."""
     requests: int = 100_000
     connections: int = 20_000
     connections_per_address: int = 2000
@@ -114,6 +116,8 @@ class WireServer:
         self.limits = limits
         self.log_share = log_share
         self.is_draining = False
+        self.kept_body_bytes = 0
+        """Of bodies that are on their way."""
         self.now = time.monotonic()
         """Monotonic seconds, as of the last sweep: exact enough for deadlines, and free."""
         self.date_line = _date_line()

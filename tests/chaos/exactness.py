@@ -22,22 +22,24 @@ SETTLE_S = 60.0
 
 _WRONG_TOTALS = """
 WITH counted AS (
-    SELECT tenant_id, link_id, variant_id, count(*) AS clicks FROM clicks GROUP BY 1, 2, 3
+    SELECT tenant_id, link_id, variant_id, count(*) AS clicks
+    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3
 )
 SELECT * FROM counted FULL JOIN click_totals AS kept USING (tenant_id, link_id, variant_id)
 WHERE counted.clicks IS DISTINCT FROM kept.clicks
 """
 
-_WRONG_HOURS = """
+_WRONG_SLOTS = """
 WITH counted AS (
-    SELECT tenant_id, link_id, variant_id, date_trunc('hour', {moment}) AS hour, count(*) AS clicks
-    FROM clicks GROUP BY 1, 2, 3, 4
+    SELECT tenant_id, link_id, variant_id, date_bin('15 minutes', {moment}, 'epoch') AS slot,
+           count(*) AS clicks
+    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3, 4
 )
-SELECT * FROM counted FULL JOIN click_hours AS kept USING (tenant_id, link_id, variant_id, hour)
+SELECT * FROM counted FULL JOIN (
+    SELECT tenant_id, subject AS link_id, variant_id, slot, clicks FROM traffic_slots WHERE subject_kind = 1
+) kept USING (tenant_id, link_id, variant_id, slot)
 WHERE counted.clicks IS DISTINCT FROM kept.clicks
-""".format(
-    moment="to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0), 'UTC'"
-)
+""".format(moment="to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)")
 
 
 class Stock(msgspec.Struct, frozen=True):
@@ -89,9 +91,9 @@ async def _list_slugs(db: Connection) -> dict[UUID, str]:
 
 
 async def assert_rollups_agree(db: Connection) -> None:
-    """Compare every total and every hour with the rows that it counts."""
+    """Compare every total and every slot with the rows that it counts."""
     assert await db.fetch(_WRONG_TOTALS) == []
-    assert await db.fetch(_WRONG_HOURS) == []
+    assert await db.fetch(_WRONG_SLOTS) == []
 
 
 async def assert_all_is_well(stack: ChaosStack) -> None:

@@ -250,7 +250,8 @@ class TestAnswers:
             uuid.UUID(link["variants"][0]["id"]),
         )
         await pool.execute(
-            "INSERT INTO click_hours VALUES ($1, $2, $3, date_trunc('hour', $4::timestamptz), 1, 0, 0, 0)",
+            "INSERT INTO traffic_slots (tenant_id, subject_kind, subject, variant_id, slot, clicks)"
+            " VALUES ($1, 1, $2, $3, date_trunc('hour', $4::timestamptz), 1)",
             caller.account.tenant_id,
             uuid.UUID(link["id"]),
             uuid.UUID(link["variants"][0]["id"]),

@@ -14,13 +14,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from control_plane.core.tokens import InvalidToken, issue_token, verify_token
-from control_plane.domains.api_keys.secret import (
-    ALPHABET,
-    checksum,
-    hash_secret,
-    is_well_formed,
-    make_secret,
-)
+from control_plane.domains.api_keys.model import PREFIXES, KeyKind
+from control_plane.domains.api_keys.secret import make_secret
+from edge.contract.intake_record import INTAKE_KEY_PREFIX
+from edge.contract.key_format import ALPHABET, checksum, hash_secret, is_well_formed
 
 PREFIX = "klinky_live_"
 SECRET = "a secret of the tests, long enough"
@@ -35,6 +32,9 @@ class TestKeys:
         assert len(keys) == 200
         assert {len(key) for key in keys} == {len(PREFIX) + 32}
         assert all(is_well_formed(key, PREFIX) for key in keys)
+
+    def test_the_edge_knows_how_keys_begin_that_may_report_sales(self) -> None:
+        assert PREFIXES[KeyKind.IDENTITY, "Live"] == INTAKE_KEY_PREFIX
 
     def test_the_checksum_is_crc32_in_base_62(self) -> None:
         assert checksum("123456789") == "".join(

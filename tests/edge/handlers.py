@@ -68,6 +68,7 @@ class Edge:
             fingerprint_seed=7,
             new_id=uuid_utils.uuid7,
             draw=lambda: self.draw,
+            answer_reserved=lambda _request: None,
         )
 
     def add_domain(self, domain: str, tenant_id: bytes = TENANT, version: int = 1) -> None:

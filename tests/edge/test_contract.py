@@ -16,12 +16,26 @@ from edge.contract.events import (
     BadChunkError,
     Chunk,
     Click,
+    Conversion,
+    ConversionKind,
+    PageClick,
     Reason,
+    Visit,
     chunk_fields,
     decode_event,
     encode_event,
+    find_arrival_ms,
     read_chunk,
     split_frames,
+)
+from edge.contract.intake_record import (
+    BadIntakeRecordError,
+    IntakeKeyRecord,
+    ProjectRecord,
+    decode_intake_key,
+    decode_project,
+    encode_intake_key,
+    encode_project,
 )
 from edge.contract.link_record import (
     BadLinkError,
@@ -101,7 +115,107 @@ DOMAIN_BYTES = bytes.fromhex(
     "3030303030303030303030303030303795af676f2e61636d652e6578616d706c6507c410000102030405060708090a0b0c0d0e0f"
     "a22f70a176"
 )
+PROJECT = ProjectRecord(
+    project_id=bytes(range(16)),
+    version=7,
+    tenant_id=bytes(range(16, 32)),
+    is_active=True,
+    domain="shop.example",
+    currency="BRL",
+    accepts_tag_sales=False,
+    secret_hash=bytes(32),
+    previous_secret_hash=b"\1" * 32,
+    previous_secret_until_ms=1_764_000_000_000,
+)
+PROJECT_BYTES = bytes.fromhex(
+    "30303030303030303030303030303037"
+    "9a"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "07"
+    "c410101112131415161718191a1b1c1d1e1f"
+    "c3"
+    "ac73686f702e6578616d706c65"
+    "a342524c"
+    "c2"
+    "c4200000000000000000000000000000000000000000000000000000000000000000"
+    "c4200101010101010101010101010101010101010101010101010101010101010101"
+    "cf0000019ab697e800"
+)
+INTAKE_KEY = IntakeKeyRecord(
+    bytes(32), 3, bytes(range(16)), is_active=True, expires_at_ms=1_764_000_000_000, allowed_ips=("::1/128",)
+)
+INTAKE_KEY_BYTES = bytes.fromhex(
+    "30303030303030303030303030303033"
+    "96"
+    "c4200000000000000000000000000000000000000000000000000000000000000000"
+    "03"
+    "c410000102030405060708090a0b0c0d0e0f"
+    "c3"
+    "cf0000019ab697e800"
+    "91a73a3a312f313238"
+)
 BODY = bytes.fromhex("0300000011223344616263") + bytes.fromhex("0100000055667788ff")
+IDS = (bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
+VISIT = Visit(
+    *IDS,
+    "c1",
+    "b1",
+    "https://s.example/",
+    "https://r.example/",
+    "198.51.100.7",
+    "BR",
+    "Mozilla/5.0",
+    True,
+    1_800_000_000_000,
+)
+VISIT_BYTES = bytes.fromhex(
+    "9da176c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc41020212223242526"
+    "2728292a2b2c2d2e2fa26331a26231b268747470733a2f2f732e6578616d706c652fb268747470733a2f2f722e657861"
+    "6d706c652fac3139382e35312e3130302e37a24252ab4d6f7a696c6c612f352e30c3cf000001a3185c5000"
+)
+PAGE_CLICK = PageClick(
+    *IDS,
+    "k1",
+    "v1",
+    "https://t.example/",
+    "a",
+    "Buy",
+    "https://s.example/",
+    "198.51.100.7",
+    "BR",
+    "Mozilla/5.0",
+    1_800_000_000_000,
+)
+PAGE_CLICK_BYTES = bytes.fromhex(
+    "9ea170c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc41020212223242526"
+    "2728292a2b2c2d2e2fa26b31a27631b268747470733a2f2f742e6578616d706c652fa161a3427579b268747470733a2f"
+    "2f732e6578616d706c652fac3139382e35312e3130302e37a24252ab4d6f7a696c6c612f352e30cf000001a3185c5000"
+)
+CONVERSION = Conversion(
+    *IDS,
+    int(ConversionKind.REFUND),
+    "r1",
+    "completed",
+    1990,
+    150,
+    "USD",
+    "postback",
+    "v1",
+    "c1",
+    "k1",
+    "s1",
+    "p1",
+    "pr",
+    "of",
+    "tx",
+    "why",
+    True,
+)
+CONVERSION_BYTES = bytes.fromhex(
+    "dc0015a165c410000102030405060708090a0b0c0d0e0fc410101112131415161718191a1b1c1d1e1fc4102021222324"
+    "25262728292a2b2c2d2e2f03a27231a9636f6d706c65746564cd07c6cc96a3555344a8706f73746261636ba27631a263"
+    "31a26b31a27331a27031a27072a26f66a27478a3776879c3"
+)
 
 
 class TestClick:
@@ -150,6 +264,42 @@ class TestClick:
     def test_garbage_is_refused(self, payload: bytes) -> None:
         with pytest.raises(BadChunkError):
             decode_event(payload)
+
+
+class TestReports:
+    @pytest.mark.parametrize(
+        ("event", "golden"),
+        [(VISIT, VISIT_BYTES), (PAGE_CLICK, PAGE_CLICK_BYTES), (CONVERSION, CONVERSION_BYTES)],
+        ids=["visit", "page_click", "conversion"],
+    )
+    def test_golden_bytes(self, event: Visit | PageClick | Conversion, golden: bytes) -> None:
+        assert encode_event(event) == golden
+        assert decode_event(golden) == event
+        fields = len(event.__struct_fields__) + 1
+        count = 3 if fields > 15 else 1
+        newer = (b"\xdc" + (fields + 1).to_bytes(2, "big")) + golden[count:] + b"\xa3new"
+        assert decode_event(newer) == event
+
+    def test_bytes_from_before_the_defaulted_fields_still_decode(self) -> None:
+        oldest = b"\x9b" + VISIT_BYTES[1:-10]
+        assert decode_event(oldest) == msgspec.structs.replace(VISIT, prefetch=False, received_ms=0)
+        oldest = b"\x9d" + PAGE_CLICK_BYTES[1:-9]
+        assert decode_event(oldest) == msgspec.structs.replace(PAGE_CLICK, received_ms=0)
+        oldest = b"\x9b" + CONVERSION_BYTES[3 : CONVERSION_BYTES.index(b"postback") + 8]
+        assert decode_event(oldest) == Conversion(*IDS, 3, "r1", "completed", 1990, 150, "USD", "postback")
+
+    def test_kinds_keep_their_numbers(self) -> None:
+        assert {kind.name: kind.value for kind in ConversionKind} == {
+            "CHECKOUT": 1,
+            "SALE": 2,
+            "REFUND": 3,
+            "UPSELL": 4,
+        }
+
+    def test_what_a_page_dates_itself_arrived_when_the_edge_got_it(self) -> None:
+        assert find_arrival_ms(VISIT) == find_arrival_ms(PAGE_CLICK) == 1_800_000_000_000
+        assert find_arrival_ms(msgspec.structs.replace(VISIT, received_ms=0)) == 0x000102030405
+        assert find_arrival_ms(CONVERSION) == find_arrival_ms(CLICK) == 0x000102030405
 
 
 class TestLinkRecord:
@@ -207,6 +357,35 @@ class TestDomainRecord:
             decode_domain(value)
 
 
+class TestProjectRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_project(PROJECT) == PROJECT_BYTES
+        assert decode_project(PROJECT_BYTES) == PROJECT
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        assert decode_project(PROJECT_BYTES[:16] + b"\x9b" + PROJECT_BYTES[17:] + b"\xc3") == PROJECT
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadIntakeRecordError):
+            decode_project(value)
+
+
+class TestIntakeKeyRecord:
+    def test_golden_bytes(self) -> None:
+        assert encode_intake_key(INTAKE_KEY) == INTAKE_KEY_BYTES
+        assert decode_intake_key(INTAKE_KEY_BYTES) == INTAKE_KEY
+
+    def test_bytes_with_fields_of_a_newer_version_decode(self) -> None:
+        newer = INTAKE_KEY_BYTES[:16] + b"\x97" + INTAKE_KEY_BYTES[17:] + b"\xc3"
+        assert decode_intake_key(newer) == INTAKE_KEY
+
+    @given(st.binary(max_size=100))
+    def test_garbage_is_refused(self, value: bytes) -> None:
+        with pytest.raises(BadIntakeRecordError):
+            decode_intake_key(value)
+
+
 class TestChunk:
     def test_golden_fields(self) -> None:
         chunk = Chunk("0" * 31 + "a", 5, 2, zlib.crc32(BODY), BODY)
@@ -257,6 +436,8 @@ def test_redis_names_are_what_they_were() -> None:
     assert redis_keys.link("summer") == "sy1:link:{61}:summer"
     assert redis_keys.link("go.acme.example/summer") == "sy1:link:{342}:go.acme.example/summer"
     assert redis_keys.domains() == "sy1:domains:{10}"
+    assert redis_keys.projects() == "sy1:projects:{10}"
+    assert redis_keys.intake_keys() == "sy1:intake:keys:{10}"
     assert redis_keys.links_ready(0) == "sy1:links:ready:{10}"
     assert redis_keys.links_resync(63) == "sy1:links:resync:{40}"
     assert redis_keys.link_changes() == "sy1:links:changes:{10}"

@@ -35,4 +35,11 @@ class TestCounters:
             "CUT_SHORT": 11,
             "CACHE_MISSES": 12,
             "LOST": 13,
+            "VISITS": 14,
+            "PAGE_CLICKS": 15,
+            "CONVERSIONS": 16,
+            "REPORTS_MALFORMED": 17,
+            "REPORTS_FORBIDDEN": 18,
+            "REPORTS_UNKNOWN": 19,
+            "REPORTS_UNAVAILABLE": 20,
         }

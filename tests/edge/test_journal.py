@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.contract.events import encode_event
+from edge.contract.events import encode_event, find_arrival_ms
 from edge.counters import Counter
 from edge.journal import CHUNK_BYTES, JournalFullError
 from edge.segment import SEGMENT_HEADER
@@ -77,7 +77,7 @@ class TestRoundTrip:
     def test_an_empty_journal_is_adopted_empty(self, tmp_path: Path) -> None:
         adopted = readopt(create(tmp_path))
         assert adopted.is_empty
-        assert adopted.oldest_event_id() == b""
+        assert adopted.find_oldest_ms() == 0
 
     def test_a_journal_without_files_is_adopted_empty(self, tmp_path: Path) -> None:
         assert adopt(tmp_path).is_empty
@@ -235,18 +235,18 @@ class TestLanding:
         for click in clicks:
             journal.append(encode_event(click))
             journal.cut()
-        assert journal.oldest_event_id() == clicks[0].id
+        assert journal.find_oldest_ms() == find_arrival_ms(clicks[0])
         journal.mark_shipped(journal.unshipped[0], b"1-0")
         journal.mark_landed(1)
-        assert journal.oldest_event_id() == clicks[1].id
+        assert journal.find_oldest_ms() == find_arrival_ms(clicks[1])
         journal.mark_landed(3)
-        assert journal.oldest_event_id() == b""
+        assert journal.find_oldest_ms() == 0
 
     def test_an_event_of_a_newer_version_does_not_stop_anyone(self, tmp_path: Path) -> None:
         journal = create(tmp_path)
         journal.append(b"\x92\xa1?\x01")
         journal.cut()
-        assert journal.oldest_event_id() == b""
+        assert journal.find_oldest_ms() == 0
 
 
 class TestSync:

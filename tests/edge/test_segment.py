@@ -66,7 +66,7 @@ class TestDamage:
             whole_chunks = len(found) // 3
             assert list_bodies(torn)[:whole_chunks] == bodies[:whole_chunks]
             assert torn.damage
-            torn.oldest_event_id()
+            torn.find_oldest_ms()
             torn.close()
 
     @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -135,7 +135,7 @@ class TestDamage:
             assert {event for chunk in changed for event in split_frames(chunk.body)} < intact
             assert changed[-1].events == 0
             assert {cut.segment for cut in adopted.unshipped if cut.events} >= {1, 3, 4}
-            adopted.oldest_event_id()
+            adopted.find_oldest_ms()
             adopted.close()
         adopted = adopt(journal.folder)
         adopted.mark_landed(len(before))

@@ -9,6 +9,7 @@ import pytest
 from control_plane.core.ids import id_floor
 from control_plane.db.partitions import PARTITIONED_TABLES
 from control_plane.jobs import upkeep
+from control_plane.pipeline.visitors import PARTS
 from control_plane.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ class TestMakePartitions:
         assert await pool.fetchval("SELECT id FROM clicks_203103") == early
         assert await pool.fetchval("SELECT id FROM clicks_default") == elsewhere
 
-    async def test_every_partitioned_table_is_known(self, pool: Pool) -> None:
-        rows = await pool.fetch("SELECT partrelid::regclass::text AS name FROM pg_partitioned_table")
+    async def test_every_table_that_is_partitioned_by_range_is_known(self, pool: Pool) -> None:
+        rows = await pool.fetch(
+            "SELECT partrelid::regclass::text AS name FROM pg_partitioned_table WHERE partstrat = 'r'"
+        )
         assert {row["name"] for row in rows} == set(PARTITIONED_TABLES)
 
 
@@ -181,3 +184,18 @@ class TestTrimDeadMessages:
             ("send_message", "queued", 31),
             ("another", "failed", 31),
         ]
+
+
+class TestForgetVisitors:
+    async def test_old_salts_and_the_part_of_tomorrow_go(self, pool: Pool, settings: Settings) -> None:
+        today = NOW.date()
+        days = [today - timedelta(days=back) for back in (0, 5, 6, 7)]
+        for day in days:
+            part = (day - datetime(1970, 1, 1, tzinfo=UTC).date()).days % PARTS
+            await pool.execute("INSERT INTO visitor_salts VALUES ($1, $2)", day, b"s")
+            await pool.execute("INSERT INTO visitors_seen VALUES ($1, $2, $3, 1)", part, uuid4(), day)
+        await upkeep.forget_visitors(pool, settings, NOW)
+        kept = await pool.fetch("SELECT day FROM visitor_salts ORDER BY day DESC")
+        assert [row["day"] for row in kept] == days[:2]
+        seen = await pool.fetch("SELECT day FROM visitors_seen ORDER BY day DESC")
+        assert [row["day"] for row in seen] == days[:3]

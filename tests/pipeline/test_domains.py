@@ -267,7 +267,7 @@ class TestResync:
 class TestScript:
     async def publish(self, redis: Redis, version: int, value: bytes | None = None) -> int:
         record = value or encode_domain(DomainRecord(ACME, version, NOBODY))
-        answer: int = await redis.eval(load_lua("publish_domain"), 1, "domains", ACME, version, record)
+        answer: int = await redis.eval(load_lua("publish_field"), 1, "domains", ACME, version, record)
         return answer
 
     async def test_an_older_version_changes_nothing(self, redis: Redis) -> None:
@@ -283,7 +283,7 @@ class TestScript:
         assert await self.publish(redis, 1) == 1
 
     async def test_missing_arguments_are_refused(self, redis: Redis) -> None:
-        with pytest.raises(Exception, match="publish_domain takes 3 arguments"):
-            await redis.eval(load_lua("publish_domain"), 1, "domains", ACME, 1)
+        with pytest.raises(Exception, match="publish_field takes 3 arguments"):
+            await redis.eval(load_lua("publish_field"), 1, "domains", ACME, 1)
         with pytest.raises(Exception, match="must be the version"):
-            await redis.eval(load_lua("publish_domain"), 1, "domains", ACME, "x", "y")
+            await redis.eval(load_lua("publish_field"), 1, "domains", ACME, "x", "y")

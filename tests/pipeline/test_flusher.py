@@ -108,8 +108,11 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
     row = dict((await pool.fetch("SELECT * FROM clicks"))[0])
     assert row.pop("landed_at") is not None
     assert str(row.pop("ip_address")) == "198.51.100.0"
+    assert row.pop("visitor_id") is not None
     assert {name: value for name, value in row.items() if value is not None} == {
-        "is_unique": False,
+        "is_unique": True,
+        "bot_reason": "prefetch",
+        "utm_source": "mail",
         "tenant_id": uuid.UUID(int=1),
         "id": uuid.UUID(bytes=click.id),
         "link_id": uuid.UUID(int=2),
@@ -117,7 +120,7 @@ async def test_a_click_lands_with_every_field(pool: asyncpg.Pool, redis: Redis) 
         "link_version": 4,
         "reason": 4,
         "is_prefetch": True,
-        "is_bot": False,
+        "is_bot": True,
         "is_conversion": False,
         "verdict_version": 2,
         "country": "BR",
@@ -236,12 +239,13 @@ async def test_rollups_equal_the_rows(pool: asyncpg.Pool, redis: Redis) -> None:
            FROM clicks GROUP BY 1 ORDER BY 1"""
     )
     totals = await pool.fetch("SELECT variant_id, clicks, bots, prefetches FROM click_totals ORDER BY 1")
-    hours = await pool.fetch(
-        "SELECT variant_id, sum(clicks), sum(bots), sum(prefetches) FROM click_hours GROUP BY 1 ORDER BY 1"
+    slots = await pool.fetch(
+        "SELECT variant_id, sum(clicks), sum(clicks - humans), sum(prefetches)"
+        " FROM traffic_slots GROUP BY 1 ORDER BY 1"
     )
     assert [tuple(row) for row in totals] == [tuple(row) for row in from_rows]
-    assert [tuple(row) for row in hours] == [tuple(row) for row in from_rows]
-    assert await pool.fetchval("SELECT count(DISTINCT hour) FROM click_hours") == 11
+    assert [tuple(row) for row in slots] == [tuple(row) for row in from_rows]
+    assert await pool.fetchval("SELECT count(DISTINCT slot) FROM traffic_slots") == 41
 
 
 @pytest.mark.usefixtures("running")

@@ -130,19 +130,24 @@ class TestNetworkList:
 class TestMinuteCounter:
     def test_it_counts_each_visitor_in_each_minute(self) -> None:
         counter = MinuteCounter()
-        assert [counter.count(1, 10), counter.count(1, 10), counter.count(2, 10)] == [1, 2, 1]
-        assert [counter.count(1, 11), counter.count(1, 10), counter.count(1, 11)] == [1, 3, 2]
+        assert counter.seen(1, 10) == 0
+        counter.add({(1, 10): 2, (2, 10): 1})
+        counter.add({(1, 11): 1, (1, 10): 1})
+        assert [counter.seen(1, 10), counter.seen(2, 10), counter.seen(1, 11), counter.seen(2, 11)] == [
+            3,
+            1,
+            1,
+            0,
+        ]
 
     def test_it_keeps_two_minutes(self) -> None:
         counter = MinuteCounter()
         for minute in range(5):
-            counter.count(1, minute)
-        assert len(counter._minutes) == 2
-        assert [counter.count(1, 4), counter.count(1, 3), counter.count(1, 0)] == [2, 2, 1]
+            counter.add({(1, minute): 1})
+        assert [counter.seen(1, minute) for minute in range(5)] == [0, 0, 0, 1, 1]
 
     def test_a_flood_of_visitors_is_not_remembered(self) -> None:
         counter = MinuteCounter()
-        for visitor in range(VISITORS_COUNTED + 10):
-            counter.count(visitor, 1)
+        counter.add({(visitor, 1): 1 for visitor in range(VISITORS_COUNTED + 10)})
         assert len(counter._minutes[1]) == VISITORS_COUNTED
-        assert [counter.count(0, 1), counter.count(VISITORS_COUNTED + 1, 1)] == [2, 1]
+        assert [counter.seen(0, 1), counter.seen(VISITORS_COUNTED + 1, 1)] == [1, 0]

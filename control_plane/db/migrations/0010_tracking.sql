@@ -161,6 +161,8 @@ CREATE INDEX conversions_by_project ON conversions (tenant_id, project_id, kind,
 CREATE INDEX conversions_by_link ON conversions (tenant_id, link_id, id) WHERE link_id IS NOT NULL;
 CREATE INDEX conversions_by_target ON conversions (tenant_id, target_id) WHERE target_id IS NOT NULL;
 CREATE INDEX conversions_by_sale ON conversions (tenant_id, project_id, sale_id) WHERE sale_id IS NOT NULL;
+CREATE INDEX conversions_by_parent ON conversions (tenant_id, project_id, parent_sale_id)
+    WHERE parent_sale_id IS NOT NULL;
 CREATE INDEX conversions_by_click ON conversions (tenant_id, attributed_click)
     WHERE attributed_click IS NOT NULL;
 CREATE INDEX conversions_waiting ON conversions (next_look_at) WHERE waits_for IS NOT NULL;

@@ -25,9 +25,9 @@ from control_plane.domains.accounts.model import Account
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.errors import InvalidApiKey
 from control_plane.domains.api_keys.model import KeyKind
-from control_plane.domains.api_keys.secret import is_well_formed
 from control_plane.domains.limits.service import refuse
 from control_plane.domains.sessions import service as sessions
+from edge.contract.key_format import is_well_formed
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
@@ -70,6 +70,14 @@ async def require_api_key(connection: ASGIConnection[Any, Any, Any, Any], handle
         raise refuse(status, now)
     services.usage.count_call(account.tenant_id, None, now)
     state["account"] = account
+    state["actor"] = Actor(
+        kind=ActorKind.API_KEY,
+        tenant_id=account.tenant_id,
+        user_id=account.user_id,
+        credential_id=key.id,
+        request_id=request_id_of(connection.scope),
+        ip_address=client_address(connection),
+    )
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

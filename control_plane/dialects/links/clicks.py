@@ -3,9 +3,7 @@
 # ruff: noqa: TC001, TC002  Litestar resolves the annotations of handlers and dependencies
 from __future__ import annotations
 
-import re
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -15,25 +13,19 @@ from msgspec import UNSET, Meta, UnsetType
 
 from control_plane.core.decoding import decode_parameters
 from control_plane.core.errors import Invalid
-from control_plane.core.faults import Fault
-from control_plane.core.ids import EPOCH, id_time
+from control_plane.core.ids import id_time
 from control_plane.core.page import PageRequest
 from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.links.page import PageNumber, PerPage
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
+from control_plane.dialects.spans import read_span
 from control_plane.domains.accounts.model import Account
 from control_plane.domains.clicks import service
-from control_plane.domains.clicks.model import EVER, FAR_FUTURE, Span
 
 if TYPE_CHECKING:
     from control_plane.domains.clicks.model import Click
 
-MILLISECOND: Final = timedelta(milliseconds=1)
-"""The precision of a click's moment."""
-
-DAY: Final = timedelta(days=1)
-_BARE_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATE_FORMAT: Final = {"format": "date-time"}
 
 
@@ -105,7 +97,7 @@ async def list_clicks(
 ) -> ClickListOut:
     """List a link's clicks, newest first, optionally between two dates."""
     query = decode_parameters(request.query_params, ClickListQueryIn)
-    span, faults = read_span(query.value)
+    span, faults = read_span(query.value.start_date, query.value.end_date, ("start_date", "end_date"))
     if faults := [*query.faults, *faults]:
         raise Invalid(faults)
     assert query.value.page is not UNSET
@@ -116,32 +108,6 @@ async def list_clicks(
         )
     items = [show_click(click) for click in page.items]
     return ClickListOut(items=items, total=page.total, page=page.page, per_page=page.per_page)
-
-
-def read_span(query: ClickListQueryIn) -> tuple[Span, list[Fault]]:
-    """Read start_date and end_date, both inclusive, to the millisecond: (span, faults)."""
-    faults: list[Fault] = []
-    start = EPOCH if query.start_date is UNSET else read_moment("start_date", query.start_date, faults)
-    end = FAR_FUTURE if query.end_date is UNSET else read_moment("end_date", query.end_date, faults)
-    if start is None or end is None:
-        return EVER, faults
-    if isinstance(query.end_date, str) and _BARE_DATE.fullmatch(query.end_date) and end < FAR_FUTURE:
-        end += DAY - MILLISECOND
-    if UNSET not in {query.start_date, query.end_date} and start > end:
-        faults.append(Fault("start_date", f"must not be after end_date {query.end_date}", query.start_date))
-    first = min(FAR_FUTURE, max(EPOCH, start + (EPOCH - start) % MILLISECOND))
-    until = min(FAR_FUTURE, end) if end >= FAR_FUTURE else end - (end - EPOCH) % MILLISECOND + MILLISECOND
-    return Span(first, max(first, until)), faults
-
-
-def read_moment(field: str, text: str, faults: list[Fault]) -> datetime | None:
-    """Read an ISO 8601 date or date-time as UTC; what is neither becomes a fault."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        faults.append(Fault(field, "must be an ISO 8601 date or date-time", text))
-        return None
 
 
 def show_click(click: Click) -> ClickOut:

@@ -15,6 +15,7 @@ from control_plane.domains.links.model import (
     DomainName,
     GeoRules,
     Label,
+    LagHours,
     LinkDraft,
     LinkName,
     RoutingType,
@@ -22,6 +23,7 @@ from control_plane.domains.links.model import (
     Stickiness,
     VariantDraft,
     Weight,
+    WinnerGoal,
     WinnerThreshold,
 )
 from control_plane.domains.links.short_urls import build_short_url
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from control_plane.domains.links.model import Link, LinkSummary
+
+
+ProjectId: TypeAlias = Annotated[
+    uuid.UUID, Meta(description="Project of the tenant that the link's clicks count for; null for none")
+]
 
 
 class VariantCreateIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +97,20 @@ class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = 100
+    auto_winner_goal: (
+        Annotated[WinnerGoal, Meta(description="What variants are compared by")] | UnsetType | None
+    ) = "conversion_rate"
+    auto_winner_lag_hours: (
+        Annotated[
+            LagHours,
+            Meta(
+                description="How long after its click a sale counts for the winner, and how old a click "
+                "must be to count; 0: sales count whenever they come"
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = 24
     routing_type: Annotated[RoutingType, Meta(description="Traffic routing method")] | UnsetType | None = (
         "ab_test"
     )
@@ -114,6 +135,7 @@ class LinkCreateIn(msgspec.Struct, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = True
+    project_id: ProjectId | UnsetType | None = None
 
 
 class VariantPatchIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +147,7 @@ class VariantPatchIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes to a link. What is absent stays as it is; `geo_rules: null` removes the rules."""
+    """Changes to a link. What is absent stays as it is; null removes geo_rules and project_id."""
 
     name: LinkName | UnsetType = UNSET
     slug: Annotated[str, Meta(description="Refused: a slug never changes")] | UnsetType = UNSET
@@ -140,10 +162,13 @@ class LinkPatchIn(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
     auto_winner: bool | UnsetType = UNSET
     auto_winner_threshold: WinnerThreshold | UnsetType = UNSET
+    auto_winner_goal: WinnerGoal | UnsetType = UNSET
+    auto_winner_lag_hours: LagHours | UnsetType = UNSET
     routing_type: RoutingType | UnsetType = UNSET
     geo_rules: GeoRules | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
     forward_query: bool | UnsetType = UNSET
+    project_id: ProjectId | UnsetType | None = UNSET
 
 
 CustomDomain: TypeAlias = Annotated[
@@ -177,6 +202,8 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     auto_winner: bool
     auto_winner_threshold: int
+    auto_winner_goal: WinnerGoal
+    auto_winner_lag_hours: int
     routing_type: RoutingType
     geo_rules: dict[str, str] | None = None
     stickiness: Stickiness
@@ -186,6 +213,7 @@ class LinkOut(msgspec.Struct, frozen=True, kw_only=True):
     variants: list[VariantOut]
     domain: CustomDomain | None = None
     short_url: ShortUrl
+    project_id: ProjectId | None = None
 
 
 class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +232,7 @@ class LinkListItemOut(msgspec.Struct, frozen=True, kw_only=True):
     )
     domain: CustomDomain | None = None
     short_url: ShortUrl
+    project_id: ProjectId | None = None
 
 
 class LinkListOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +287,8 @@ def show_link(link: Link, edge_url: str) -> LinkOut:
         is_active=link.is_active,
         auto_winner=link.auto_winner,
         auto_winner_threshold=link.auto_winner_threshold,
+        auto_winner_goal=link.auto_winner_goal,
+        auto_winner_lag_hours=link.auto_winner_lag_hours,
         routing_type=link.routing_type,
         geo_rules=link.geo_rules,
         stickiness=link.stickiness,
@@ -278,6 +309,7 @@ def show_link(link: Link, edge_url: str) -> LinkOut:
         ],
         domain=link.domain or None,
         short_url=build_short_url(link.domain, link.slug, edge_url),
+        project_id=link.project_id,
     )
 
 

@@ -39,7 +39,7 @@ SELECT tenant_id FROM api_keys WHERE id = :key_id AND kind = 'service';
 -- name: revoke_key(now, reason, tenant_id, user_id, key_id, kind)$
 -- user_id: only if it is a key of that user; NULL for anybody's.
 UPDATE api_keys
-SET revoked_at = :now, revoke_reason = :reason
+SET revoked_at = :now, revoke_reason = :reason, version = version + 1
 WHERE tenant_id = :tenant_id AND id = :key_id AND kind = :kind AND revoked_at IS NULL
   AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
 RETURNING id;
@@ -57,3 +57,19 @@ JOIN tenants t ON t.id = k.tenant_id
 JOIN plans p ON p.code = t.plan_code
 LEFT JOIN users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
 WHERE k.key_hash = :key_hash;
+
+-- name: enqueue_publication(tenant_id, key_id)$
+-- What edges know of the key: nothing, unless it may report sales.
+WITH queued AS (INSERT INTO intake_outbox (tenant_id, key_id) VALUES (:tenant_id, :key_id))
+SELECT pg_notify('link_outbox', '');
+
+-- name: enqueue_publication_of_all(tenant_id)$
+WITH changed AS (
+    UPDATE api_keys
+    SET version = version + 1
+    WHERE tenant_id = :tenant_id AND kind = 'identity' AND 'sales:write' = ANY (scopes)
+    RETURNING id
+), queued AS (
+    INSERT INTO intake_outbox (tenant_id, key_id) SELECT :tenant_id, id FROM changed
+)
+SELECT pg_notify('link_outbox', '');

@@ -21,8 +21,10 @@ from control_plane.domains.api_keys.errors import (
     ScopeRequired,
 )
 from control_plane.domains.api_keys.model import KeyKind, NewApiKey, Refusal
-from control_plane.domains.api_keys.secret import hash_secret, make_secret
+from control_plane.domains.api_keys.secret import make_secret
 from control_plane.domains.audit import service as audit
+from edge.contract.intake_record import INTAKE_SCOPE
+from edge.contract.key_format import hash_secret
 
 if TYPE_CHECKING:
     import uuid
@@ -58,6 +60,8 @@ async def create_key(  # noqa: PLR0913  who, whose, what it may do, and what it 
         last4=secret[-LAST_CHARACTERS:],
         now=now,
     )
+    if INTAKE_SCOPE in spec.scopes:
+        await store.enqueue_publication(db, tenant_id, api_key.id)
     made = msgspec.structs.asdict(spec) | {"allowed_ips": [show_network(block) for block in spec.allowed_ips]}
     await audit.record(db, actor, tenant_id, "api_key.create", ("api_key", api_key.id), after=made, now=now)
     return NewApiKey(api_key, secret)
@@ -100,6 +104,7 @@ async def revoke_key(  # noqa: PLR0913  who, which, whose, when and why
     """Revoke a key for good. `of_user`: only one of that user. Raises ApiKeyNotFound."""
     if not await store.revoke_key(db, tenant_id, key_id, kind, user_id=of_user, reason=reason, now=now):
         raise ApiKeyNotFound
+    await store.enqueue_publication(db, tenant_id, key_id)
     after = {"revoked_at": now, "reason": reason}
     await audit.record(db, actor, tenant_id, "api_key.revoke", ("api_key", key_id), after=after, now=now)
 
@@ -112,6 +117,11 @@ async def revoke_service_token(
     if tenant_id is None:
         raise ApiKeyNotFound
     await revoke_key(db, actor, tenant_id, key_id, kind=KeyKind.SERVICE, reason=reason, now=now)
+
+
+async def republish_keys(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Have edges told that a tenant's keys are worth something else now, as when it is suspended."""
+    await store.enqueue_publication_of_all(db, tenant_id)
 
 
 async def find_key(db: Connection, key_hash: bytes, now: datetime) -> HeldKey | None:
@@ -137,7 +147,7 @@ def judge_key(key: HeldKey | None, kind: KeyKind, address: IpAddress | None, now
 async def use_key(
     db: Connection, secret: str, *, kind: KeyKind, address: IpAddress | None, now: datetime
 ) -> HeldKey:
-    """Recognise a well-formed key (secret.is_well_formed). Raises InvalidApiKey, IpNotAllowed."""
+    """Recognise a well-formed key (key_format.is_well_formed). Raises InvalidApiKey, IpNotAllowed."""
     key = await find_key(db, hash_secret(secret), now)
     refusal = judge_key(key, kind, address, now)
     if refusal is Refusal.IP_NOT_ALLOWED:

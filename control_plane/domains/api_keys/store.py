@@ -116,5 +116,15 @@ async def find_key(db: Connection, key_hash: bytes, now: datetime) -> HeldKey | 
     )
 
 
+async def enqueue_publication(db: Connection, tenant_id: uuid.UUID, key_id: uuid.UUID) -> None:
+    """Have edges told of a key, if it may report sales, once the transaction commits."""
+    await _queries.enqueue_publication(db, tenant_id=tenant_id, key_id=key_id)
+
+
+async def enqueue_publication_of_all(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Have edges told of all keys of a tenant that may report sales, as new versions."""
+    await _queries.enqueue_publication_of_all(db, tenant_id=tenant_id)
+
+
 def _read_key(row: Mapping[str, Any]) -> ApiKey:
     return ApiKey(**row)

@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from control_plane.core.ids import EPOCH
+from control_plane.domains.traffic.model import SLOT_S
 
 FAR_FUTURE: Final = datetime(9999, 12, 31, tzinfo=UTC)
-HOUR: Final = timedelta(hours=1)
+SLOT: Final = timedelta(seconds=SLOT_S)
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +37,10 @@ class Span(msgspec.Struct, frozen=True):
     start: datetime = EPOCH
     until: datetime = FAR_FUTURE
 
-    def whole_hours(self) -> Span:
-        """Give the clock hours that lie wholly within; empty (start = until) when none does."""
-        start = self.start + (EPOCH - self.start) % HOUR
-        until = self.until - (self.until - EPOCH) % HOUR
+    def whole_slots(self) -> Span:
+        """Give the quarters of an hour that lie wholly within; empty (start = until) when none does."""
+        start = self.start + (EPOCH - self.start) % SLOT
+        until = self.until - (self.until - EPOCH) % SLOT
         return Span(start, until) if start < until else Span(self.start, self.start)
 
 

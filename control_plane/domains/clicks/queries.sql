@@ -3,28 +3,30 @@ SELECT coalesce(sum(clicks), 0)::bigint
 FROM click_totals
 WHERE tenant_id = :tenant_id AND link_id = :link_id;
 
--- name: count_hours(tenant_id, link_id, start, until)$
+-- name: count_slots(tenant_id, link_id, start, until)$
 SELECT coalesce(sum(clicks), 0)::bigint
-FROM click_hours
-WHERE tenant_id = :tenant_id AND link_id = :link_id AND hour >= :start AND hour < :until;
+FROM traffic_slots
+WHERE tenant_id = :tenant_id AND subject_kind = 1 AND subject = :link_id
+  AND slot >= :start AND slot < :until;
 
 -- name: count_rows(tenant_id, link_id, low, high)$
 SELECT count(*)
 FROM clicks
 WHERE tenant_id = :tenant_id AND link_id = :link_id AND id >= :low AND id < :high;
 
--- name: find_hour(tenant_id, link_id, start, until, skip)^
--- The hour in which the click after `skip` newer ones lies, and how many lie in newer hours.
--- It reads hours from the newest one on and stops at the first that reaches far enough.
-SELECT hour, (seen - clicks)::bigint AS newer
+-- name: find_slot(tenant_id, link_id, start, until, skip)^
+-- The slot in which the click after `skip` newer ones lies, and how many lie in newer slots.
+-- It reads slots from the newest one on and stops at the first that reaches far enough.
+SELECT slot, (seen - clicks)::bigint AS newer
 FROM (
-    SELECT hour, sum(clicks) AS clicks, sum(sum(clicks)) OVER (ORDER BY hour DESC) AS seen
-    FROM click_hours
-    WHERE tenant_id = :tenant_id AND link_id = :link_id AND hour >= :start AND hour < :until
-    GROUP BY hour
-) hours
+    SELECT slot, sum(clicks) AS clicks, sum(sum(clicks)) OVER (ORDER BY slot DESC) AS seen
+    FROM traffic_slots
+    WHERE tenant_id = :tenant_id AND subject_kind = 1 AND subject = :link_id
+      AND slot >= :start AND slot < :until
+    GROUP BY slot
+) slots
 WHERE seen > :skip
-ORDER BY hour DESC
+ORDER BY slot DESC
 LIMIT 1;
 
 -- name: list_clicks(tenant_id, link_id, low, high, limit, offset)

@@ -1,12 +1,12 @@
 """List a link's clicks: any page of any stretch of time, without reading all that lies before it.
 
-A stretch is cut into the whole clock hours within it and what juts out at either end::
+A stretch is cut into the whole quarters of an hour within it and what juts out at either end::
 
     newest                                                          oldest
-    |  tail: rows  |  whole hours: sums of click_hours  |  head: rows  |
+    |  tail: rows  |  whole slots: sums of traffic_slots  |  head: rows  |
 
 Sums and rows are written in one transaction, so in one snapshot they agree. A page in the middle
-is reached by adding up hourly sums until its hour is found; only that hour's rows are skipped.
+is reached by adding up sums until its slot is found; only that slot's rows are skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from control_plane.core.page import Page
 from control_plane.domains.clicks import store
-from control_plane.domains.clicks.model import EVER, HOUR, Span
+from control_plane.domains.clicks.model import EVER, SLOT, Span
 from control_plane.domains.links import service as links
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ async def list_clicks(
     Raises LinkNotFound.
     """
     await links.fetch_link(db, account, link_id)
-    tenant_id, hours = account.tenant_id, span.whole_hours()
-    tail_span, head_span = Span(hours.until, span.until), Span(span.start, hours.start)
+    tenant_id, slots = account.tenant_id, span.whole_slots()
+    tail_span, head_span = Span(slots.until, span.until), Span(span.start, slots.start)
     if span == EVER:
         tail, whole, head = 0, await store.count_all(db, tenant_id, link_id), 0
     else:
         tail = await store.count_rows(db, tenant_id, link_id, tail_span)
-        whole = await store.count_hours(db, tenant_id, link_id, hours)
+        whole = await store.count_slots(db, tenant_id, link_id, slots)
         head = await store.count_rows(db, tenant_id, link_id, head_span)
     total, skip = tail + whole + head, page.offset
     if skip >= total:
@@ -49,10 +49,10 @@ async def list_clicks(
     if skip < tail:
         until = span.until
     elif skip < tail + whole:
-        hour, newer = await store.find_hour(db, tenant_id, link_id, hours, skip - tail)
-        until, skip = hour + HOUR, skip - tail - newer
+        slot, newer = await store.find_slot(db, tenant_id, link_id, slots, skip - tail)
+        until, skip = slot + SLOT, skip - tail - newer
     else:
-        until, skip = hours.start, skip - tail - whole
+        until, skip = slots.start, skip - tail - whole
     items = await store.list_clicks(
         db, tenant_id, link_id, Span(span.start, until), limit=page.per_page, offset=skip
     )

@@ -1,4 +1,4 @@
-"""Rows of clicks, and their sums per hour."""
+"""Rows of clicks, and their sums per quarter of an hour."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ async def count_all(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID) ->
     return total
 
 
-async def count_hours(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, hours: Span) -> int:
-    """Count a link's clicks in whole clock hours, from its hourly sums."""
-    total: int = await _queries.count_hours(
-        db, tenant_id=tenant_id, link_id=link_id, start=hours.start, until=hours.until
+async def count_slots(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, slots: Span) -> int:
+    """Count a link's clicks in whole slots, from the sums of each."""
+    total: int = await _queries.count_slots(
+        db, tenant_id=tenant_id, link_id=link_id, start=slots.start, until=slots.until
     )
     return total
 
 
 async def count_rows(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, span: Span) -> int:
-    """Count a link's clicks one by one: for stretches shorter than an hour or two."""
+    """Count a link's clicks one by one: for stretches shorter than a slot or two."""
     total: int = await _queries.count_rows(
         db, tenant_id=tenant_id, link_id=link_id, low=id_floor(span.start), high=id_floor(span.until)
     )
     return total
 
 
-async def find_hour(
-    db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, hours: Span, skip: int
+async def find_slot(
+    db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, slots: Span, skip: int
 ) -> tuple[datetime, int]:
-    """Find the hour of the click that `skip` newer ones precede: (hour, clicks in newer hours).
+    """Find the slot of the click that `skip` newer ones precede: (slot, clicks in newer slots).
 
-    `skip`: less than the number of clicks in `hours`.
+    `skip`: less than the number of clicks in `slots`.
     """
-    row = await _queries.find_hour(
-        db, tenant_id=tenant_id, link_id=link_id, start=hours.start, until=hours.until, skip=skip
+    row = await _queries.find_slot(
+        db, tenant_id=tenant_id, link_id=link_id, start=slots.start, until=slots.until, skip=skip
     )
-    return row["hour"], row["newer"]
+    return row["slot"], row["newer"]
 
 
 async def list_clicks(  # noqa: PLR0913  whose, which, and which part of them

@@ -22,6 +22,8 @@ Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=50)]
 DestinationUrl: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2048)]
 Weight: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 WinnerThreshold: TypeAlias = Annotated[int, Meta(ge=10, le=2**31 - 1)]
+WinnerGoal: TypeAlias = Literal["conversion_rate", "revenue_per_visitor"]
+LagHours: TypeAlias = Annotated[int, Meta(ge=0, le=720)]
 GeoRules: TypeAlias = Annotated[dict[str, str], Meta(max_length=250)]
 """ISO 3166-1 alpha-2 code, or "default" -> variant label. 249 countries and the default."""
 
@@ -40,7 +42,8 @@ class Variant(msgspec.Struct, frozen=True):
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link as stored, with its present variants in their order.
 
-    `domain`: the custom domain that it belongs to; "" for the service's own names.
+    `domain`: the custom domain that it belongs to; "" for the service's own names. `project_id`: what its
+    clicks count for as well.
     """
 
     tenant_id: uuid.UUID
@@ -52,10 +55,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
     auto_winner: bool
     auto_winner_threshold: int
+    auto_winner_goal: WinnerGoal
+    auto_winner_lag_hours: int
     routing_type: RoutingType
     geo_rules: dict[str, str] | None
     stickiness: Stickiness
     forward_query: bool
+    project_id: uuid.UUID | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -72,6 +78,7 @@ class LinkSummary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_active: bool
     routing_type: RoutingType
+    project_id: uuid.UUID | None
     created_at: datetime
     total_clicks: int
     total_conversions: int
@@ -86,18 +93,24 @@ class VariantContent(msgspec.Struct, frozen=True):
     weight: Weight
 
 
-class LinkContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller decides about a link, complete and checked against every rule (rules.py)."""
+class LinkContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a caller decides about a link, complete and checked against every rule (rules.py).
+
+    Fields that came later have a default and are left out of fingerprints while they are that.
+    """
 
     name: LinkName
     is_active: bool
     variants: Annotated[list[VariantContent], Meta(min_length=2, max_length=5)]
     auto_winner: bool
     auto_winner_threshold: WinnerThreshold
+    auto_winner_goal: WinnerGoal = "conversion_rate"
+    auto_winner_lag_hours: LagHours = 24
     routing_type: RoutingType
     geo_rules: GeoRules | None
     stickiness: Stickiness
     forward_query: bool
+    project_id: uuid.UUID | None = None
 
 
 class NewLink(msgspec.Struct, frozen=True):
@@ -130,7 +143,10 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     variants: list[VariantDraft] | UnsetType = UNSET
     auto_winner: bool | UnsetType = UNSET
     auto_winner_threshold: int | UnsetType = UNSET
+    auto_winner_goal: WinnerGoal | UnsetType = UNSET
+    auto_winner_lag_hours: int | UnsetType = UNSET
     routing_type: RoutingType | UnsetType = UNSET
     geo_rules: dict[str, str] | UnsetType | None = UNSET
     stickiness: Stickiness | UnsetType = UNSET
     forward_query: bool | UnsetType = UNSET
+    project_id: uuid.UUID | UnsetType | None = UNSET

@@ -10,25 +10,44 @@ SELECT EXISTS (
     SELECT FROM custom_domains WHERE tenant_id = :tenant_id AND domain = :domain AND status = 'verified'
 );
 
--- name: insert_link(tenant_id, link_id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now)$
+-- name: has_project(tenant_id, project_id)$
+SELECT EXISTS (SELECT FROM projects WHERE tenant_id = :tenant_id AND id = :project_id);
+
+-- name: insert_link(tenant_id, link_id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold, auto_winner_goal, auto_winner_lag_hours, routing_type, geo_rules, stickiness, forward_query, project_id, now)$
 INSERT INTO links (
-    tenant_id, id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold, routing_type,
-    geo_rules, stickiness, forward_query, version, created_at, updated_at
+    tenant_id, id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold,
+    auto_winner_goal, auto_winner_lag_hours, routing_type, geo_rules, stickiness, forward_query, project_id,
+    version, created_at, updated_at
 ) VALUES (
     :tenant_id, :link_id, :user_id, :domain, :slug, :name, :is_active, :auto_winner, :auto_winner_threshold,
-    :routing_type, :geo_rules, :stickiness, :forward_query, 1, :now, :now
+    :auto_winner_goal, :auto_winner_lag_hours, :routing_type, :geo_rules, :stickiness, :forward_query,
+    :project_id, 1, :now, :now
 )
 ON CONFLICT (domain, slug) DO NOTHING
 RETURNING id;
 
--- name: update_link(name, is_active, auto_winner, auto_winner_threshold, routing_type, geo_rules, stickiness, forward_query, now, tenant_id, link_id)!
+-- name: update_link(name, is_active, auto_winner, auto_winner_threshold, auto_winner_goal, auto_winner_lag_hours, routing_type, geo_rules, stickiness, forward_query, project_id, now, restarts, tenant_id, link_id)!
 -- updated_at moves even when the clock stands still or jumps back.
+-- restarts: whether what variants are compared by changes, so that the experiment begins anew.
 UPDATE links
 SET name = :name, is_active = :is_active, auto_winner = :auto_winner,
-    auto_winner_threshold = :auto_winner_threshold, routing_type = :routing_type,
+    auto_winner_threshold = :auto_winner_threshold, auto_winner_goal = :auto_winner_goal,
+    auto_winner_lag_hours = :auto_winner_lag_hours, routing_type = :routing_type,
     geo_rules = :geo_rules, stickiness = :stickiness, forward_query = :forward_query,
-    version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond')
+    project_id = :project_id,
+    version = version + 1, updated_at = greatest(:now, updated_at + interval '1 microsecond'),
+    experiment_version = CASE WHEN :restarts THEN version + 1 ELSE experiment_version END,
+    experiment_started_at = CASE WHEN :restarts THEN :now ELSE experiment_started_at END
 WHERE tenant_id = :tenant_id AND id = :link_id;
+
+-- name: end_winner(tenant_id, link_id, user_id, now)!
+-- Take the mark of the winner off, and write down that the decision no longer holds.
+WITH cleared AS (
+    UPDATE variants SET is_winner = false WHERE tenant_id = :tenant_id AND link_id = :link_id AND is_winner
+)
+UPDATE winner_decisions
+SET reverted_at = :now, reverted_by = :user_id
+WHERE tenant_id = :tenant_id AND link_id = :link_id AND outcome = 'winner' AND reverted_at IS NULL;
 
 -- name: delete_link(now, tenant_id, user_id, link_id)$
 UPDATE links
@@ -46,7 +65,8 @@ FOR UPDATE;
 
 -- name: fetch_link(tenant_id, user_id, link_id)^
 SELECT tenant_id, id, user_id, domain, slug, name, is_active, auto_winner, auto_winner_threshold,
-       routing_type, geo_rules, stickiness, forward_query, version, created_at, updated_at, deleted_at
+       auto_winner_goal, auto_winner_lag_hours, routing_type, geo_rules, stickiness, forward_query,
+       project_id, version, created_at, updated_at, deleted_at
 FROM links
 WHERE tenant_id = :tenant_id AND user_id = :user_id AND id = :link_id;
 
@@ -87,13 +107,13 @@ WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL;
 -- name: list_links(tenant_id, user_id, limit, offset)
 -- Totals are summed for the links of the page only.
 WITH page AS (
-    SELECT id, domain, slug, name, is_active, routing_type, created_at
+    SELECT id, domain, slug, name, is_active, routing_type, project_id, created_at
     FROM links
     WHERE tenant_id = :tenant_id AND user_id = :user_id AND deleted_at IS NULL
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 )
-SELECT page.id, page.domain, page.slug, page.name, page.is_active, page.routing_type, page.created_at,
+SELECT page.id, page.domain, page.slug, page.name, page.is_active, page.routing_type, page.project_id, page.created_at,
        coalesce(totals.clicks, 0) AS total_clicks,
        coalesce(totals.conversions, 0) AS total_conversions,
        totals.top_variant

@@ -56,7 +56,8 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
     """Create a link: (link, whether it is new).
 
     With an `idempotency_key` that made a link before, that link is given as it is now.
-    Raises Invalid for a domain that the tenant has not, SlugTaken, IdempotencyKeyReused, NoFreeSlug.
+    Raises Invalid for a domain or project that the tenant has not, SlugTaken, IdempotencyKeyReused,
+    NoFreeSlug.
     """
     link_id = new_id()
     if idempotency_key is not None:
@@ -65,6 +66,7 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
         if earlier_id is not None:
             return await _fetch_existing(db, account, earlier_id), False
     domain = await _choose_domain(db, account.tenant_id, new_link.domain)
+    await _require_project(db, account.tenant_id, new_link.content.project_id)
     await _insert_with_slug(db, account, link_id, domain, new_link, now=now, draw=draw)
     placed = [PlacedVariant(new_id(), n, variant) for n, variant in enumerate(new_link.content.variants)]
     await store.insert_variants(db, account.tenant_id, link_id, placed, now)
@@ -100,7 +102,8 @@ async def change_link(  # noqa: PLR0913  who, which, what, and what it is checke
     """Change a link; the rules hold on the result.
 
     A variant whose label the link has keeps its id, and what `changes` leaves out; others are
-    new; those not named are removed. Raises LinkNotFound, Invalid.
+    new; those not named are removed. What changes the comparison of variants begins it anew; new weights,
+    variants or another routing also end a declared winner. Raises LinkNotFound, Invalid.
     """
     if not await store.lock_link(db, account, link_id):
         raise LinkNotFound
@@ -111,7 +114,14 @@ async def change_link(  # noqa: PLR0913  who, which, what, and what it is checke
     if changes.domain is not UNSET:
         faults.append(Fault("domain", "must not be given: a link never moves", changes.domain))
     content = settle_content(_apply(changes, link), faults, edge_url)
-    await store.update_link(db, account.tenant_id, link_id, content, now)
+    if content.project_id != link.project_id:
+        await _require_project(db, account.tenant_id, content.project_id)
+    has_winner = any(variant.is_winner for variant in link.variants)
+    ends_winner = has_winner and _splits_otherwise(link, content)
+    restarts = ends_winner or (not has_winner and _compares_otherwise(link, content))
+    if ends_winner:
+        await store.end_winner(db, account, link_id, now)
+    await store.update_link(db, account.tenant_id, link_id, content, restarts=restarts, now=now)
     if changes.variants is not UNSET:
         await _replace_variants(db, link, content, now)
     await store.enqueue_publication(db, account.tenant_id, link_id)
@@ -150,6 +160,12 @@ async def _choose_domain(db: Connection, tenant_id: uuid.UUID, wanted: str | Uns
     return domain
 
 
+async def _require_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID | None) -> None:
+    """Raise Invalid for a project that the tenant has not."""
+    if project_id is not None and not await store.has_project(db, tenant_id, project_id):
+        raise Invalid([Fault("project_id", "must be a project of the tenant", project_id)])
+
+
 async def _insert_with_slug(  # noqa: PLR0913  what create_link has in hand
     db: Connection,
     account: Account,
@@ -185,6 +201,25 @@ async def _replace_variants(db: Connection, link: Link, content: LinkContent, no
     await store.remove_variants_except(db, link.tenant_id, link.id, kept_ids, now)
     await store.update_variants(db, link.tenant_id, link.id, known)
     await store.insert_variants(db, link.tenant_id, link.id, added, now)
+
+
+def _splits_otherwise(link: Link, content: LinkContent) -> bool:
+    """Tell whether `content` sends visitors to other variants than the link does, or in other parts."""
+    before = {variant.label: variant.weight for variant in link.variants}
+    after = {variant.label: variant.weight for variant in content.variants}
+    return before != after or link.routing_type != content.routing_type
+
+
+def _compares_otherwise(link: Link, content: LinkContent) -> bool:
+    """Tell whether what was counted so far says nothing about the variants as they are to be compared."""
+    before = {variant.label: variant.destination_url for variant in link.variants}
+    after = {variant.label: variant.destination_url for variant in content.variants}
+    return (
+        _splits_otherwise(link, content)
+        or before != after
+        or link.auto_winner_goal != content.auto_winner_goal
+        or link.auto_winner_lag_hours != content.auto_winner_lag_hours
+    )
 
 
 def _apply(changes: LinkDraft, link: Link) -> LinkDraft:

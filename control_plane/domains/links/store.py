@@ -43,6 +43,12 @@ async def has_domain(db: Connection, tenant_id: uuid.UUID, domain: str) -> bool:
     return found
 
 
+async def has_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID) -> bool:
+    """Tell whether the tenant has this project."""
+    found: bool = await _queries.has_project(db, tenant_id=tenant_id, project_id=project_id)
+    return found
+
+
 async def insert_link(  # noqa: PLR0913  an id, a place and content, each from elsewhere
     db: Connection,
     account: Account,
@@ -67,11 +73,30 @@ async def insert_link(  # noqa: PLR0913  an id, a place and content, each from e
     return inserted is not None
 
 
-async def update_link(
-    db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID, content: LinkContent, now: datetime
+async def update_link(  # noqa: PLR0913  which, what, when, and what follows from it
+    db: Connection,
+    tenant_id: uuid.UUID,
+    link_id: uuid.UUID,
+    content: LinkContent,
+    *,
+    restarts: bool,
+    now: datetime,
 ) -> None:
-    """Write a link's content, without its variants, as its next version."""
-    await _queries.update_link(db, tenant_id=tenant_id, link_id=link_id, now=now, **_content_columns(content))
+    """Write a link's content, without its variants, as its next version.
+
+    `restarts`: whether the experiment begins anew with it.
+    """
+    columns = _content_columns(content)
+    await _queries.update_link(
+        db, tenant_id=tenant_id, link_id=link_id, restarts=restarts, now=now, **columns
+    )
+
+
+async def end_winner(db: Connection, account: Account, link_id: uuid.UUID, now: datetime) -> None:
+    """Let a link go by its weights again, and write down who had it so."""
+    await _queries.end_winner(
+        db, tenant_id=account.tenant_id, link_id=link_id, user_id=account.user_id, now=now
+    )
 
 
 def _content_columns(content: LinkContent) -> dict[str, object]:

@@ -11,6 +11,7 @@ from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
 from control_plane.core.page import Page
+from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.audit import service as audit
 from control_plane.domains.tenants import store
 from control_plane.domains.tenants.branding import settle_branding
@@ -114,6 +115,8 @@ async def change_tenant(
         return before
     after = msgspec.structs.replace(after, updated_at=now)
     await store.update_tenant(db, after, now)
+    if after.is_live != before.is_live:
+        await api_keys.republish_keys(db, tenant_id)
     await audit.record(
         db,
         actor,

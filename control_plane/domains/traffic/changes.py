@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from control_plane.domains.traffic.model import (
     DIMENSIONS,
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterable, Mapping
     from datetime import date, datetime
-    from typing import TypeAlias
 
     SlotKey: TypeAlias = tuple[Subject, datetime]
     DayKey: TypeAlias = tuple[Subject, date, Dimension, str]
     RevenueKey: TypeAlias = tuple[Subject, Dimension, datetime, str, str]
     """(subject, dimension, slot, value, currency)"""
 
-    Split: TypeAlias = dict[Dimension, str]
-    """What is known of an event's visitor, by dimension; what is not known is left out."""
+
+Split: TypeAlias = dict[Dimension, str]
+"""What is known of an event's visitor, by dimension; what is not known is left out."""
 
 
 class Changes:
@@ -42,6 +42,8 @@ class Changes:
         self.revenue: dict[RevenueKey, Money] = {}
         self.campaigns: dict[Subject, tuple[uuid.UUID, str]] = {}
         """Subject -> (project, name) of every campaign among the subjects."""
+        self.conversions: dict[tuple[uuid.UUID, uuid.UUID, uuid.UUID], int] = {}
+        """(tenant, link, variant) -> clicks that are conversions now, less those that no longer are."""
 
     def count(
         self, subjects: Iterable[Subject], moment: datetime, split: Split, counts: Counts, *, sign: int = 1
@@ -66,6 +68,10 @@ class Changes:
             for dimension, value in split.items():
                 key = (subject, dimension, day_slot, value, money.currency)
                 self.revenue[key] = _sum_money(self.revenue.get(key), money, sign)
+
+    def convert(self, variant: tuple[uuid.UUID, uuid.UUID, uuid.UUID], sign: int) -> None:
+        """Count a click as a conversion of its (tenant, link, variant), or no longer (`sign` -1)."""
+        self.conversions[variant] = self.conversions.get(variant, 0) + sign
 
     def name_campaign(self, subject: Subject, project_id: uuid.UUID, name: str) -> None:
         """Have the name of a campaign kept."""

@@ -65,8 +65,8 @@ class Subject(msgspec.Struct, frozen=True, order=True):
 class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
     """How much is added, of each.
 
-    `conversions`: clicks that converted, `human_conversions` those of people. `page_clicks`, `checkouts` and
-    `sales` are not split by dimensions.
+    `conversions`: clicks that converted, `human_conversions` those of people. `page_clicks`, `checkouts`,
+    `sales` and `prefetches` are not split by dimensions.
     """
 
     clicks: int = 0
@@ -80,6 +80,7 @@ class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
     page_clicks: int = 0
     checkouts: int = 0
     sales: int = 0
+    prefetches: int = 0
 
 
 class Money(msgspec.Struct, frozen=True):

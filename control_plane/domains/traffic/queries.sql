@@ -1,8 +1,9 @@
--- name: add_to_slots(tenant_ids, kinds, subjects, variant_ids, slots, clicks, uniques, humans, human_uniques, conversions, human_conversions, visits, human_visits, page_clicks, checkouts, sales)!
+-- name: add_to_slots(tenant_ids, kinds, subjects, variant_ids, slots, clicks, uniques, humans, human_uniques, conversions, human_conversions, visits, human_visits, page_clicks, checkouts, sales, prefetches)!
 -- In order of key, so that two transactions with the same sums wait for each other, never crosswise.
 INSERT INTO traffic_slots AS kept (
     tenant_id, subject_kind, subject, variant_id, slot, clicks, uniques, humans, human_uniques,
-    conversions, human_conversions, visits, human_visits, page_clicks, checkouts, sales)
+    conversions, human_conversions, visits, human_visits, page_clicks, checkouts, sales,
+    prefetches)
 SELECT *
 FROM unnest(
     CAST(:tenant_ids AS uuid[]), CAST(:kinds AS smallint[]), CAST(:subjects AS uuid[]),
@@ -10,7 +11,7 @@ FROM unnest(
     CAST(:uniques AS bigint[]), CAST(:humans AS bigint[]), CAST(:human_uniques AS bigint[]),
     CAST(:conversions AS bigint[]), CAST(:human_conversions AS bigint[]), CAST(:visits AS bigint[]),
     CAST(:human_visits AS bigint[]), CAST(:page_clicks AS bigint[]), CAST(:checkouts AS bigint[]),
-    CAST(:sales AS bigint[])
+    CAST(:sales AS bigint[]), CAST(:prefetches AS bigint[])
 ) AS new (tenant_id, subject_kind, subject, variant_id, slot)
 ORDER BY new.tenant_id, new.subject_kind, new.subject, new.slot, new.variant_id
 ON CONFLICT (tenant_id, subject_kind, subject, slot, variant_id) DO UPDATE
@@ -24,7 +25,8 @@ SET clicks = kept.clicks + excluded.clicks,
     human_visits = kept.human_visits + excluded.human_visits,
     page_clicks = kept.page_clicks + excluded.page_clicks,
     checkouts = kept.checkouts + excluded.checkouts,
-    sales = kept.sales + excluded.sales;
+    sales = kept.sales + excluded.sales,
+    prefetches = kept.prefetches + excluded.prefetches;
 
 -- name: add_to_days(tenant_ids, kinds, subjects, variant_ids, days, dimensions, values, clicks, uniques, humans, human_uniques, conversions, human_conversions, visits, human_visits)!
 INSERT INTO traffic_days AS kept (
@@ -77,3 +79,20 @@ FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:project_ids
             CAST(:names AS text[])) AS new (tenant_id, id, project_id, name)
 ORDER BY new.tenant_id, new.id
 ON CONFLICT (tenant_id, id) DO NOTHING;
+
+-- name: add_to_conversions(tenant_ids, link_ids, variant_ids, conversions)!
+-- Rows of totals are there, as a click is. Locked in order of key first.
+WITH new AS (
+    SELECT *
+    FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:link_ids AS uuid[]), CAST(:variant_ids AS uuid[]),
+                CAST(:conversions AS bigint[])) AS new (tenant_id, link_id, variant_id, conversions)
+), locked AS (
+    SELECT t.tenant_id, t.link_id, t.variant_id, new.conversions
+    FROM click_totals t JOIN new USING (tenant_id, link_id, variant_id)
+    ORDER BY t.tenant_id, t.link_id, t.variant_id
+    FOR UPDATE OF t
+)
+UPDATE click_totals t
+SET conversions = t.conversions + locked.conversions
+FROM locked
+WHERE t.tenant_id = locked.tenant_id AND t.link_id = locked.link_id AND t.variant_id = locked.variant_id;

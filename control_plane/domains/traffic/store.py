@@ -36,6 +36,14 @@ async def write_changes(db: Connection, changes: Changes) -> None:
             project_ids=[project_id for _, (project_id, _name) in named],
             names=[name for _, (_project_id, name) in named],
         )
+    if totals := {key: count for key, count in changes.conversions.items() if count}:
+        await _queries.add_to_conversions(
+            db,
+            tenant_ids=[key[0] for key in totals],
+            link_ids=[key[1] for key in totals],
+            variant_ids=[key[2] for key in totals],
+            conversions=list(totals.values()),
+        )
     if slots := [(key, counts) for key, counts in changes.slots.items() if counts != _NOTHING]:
         await _queries.add_to_slots(
             db,

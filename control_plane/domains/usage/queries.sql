@@ -58,20 +58,20 @@ FROM (
 WHERE k.tenant_id = used.tenant_id AND k.id = used.id;
 
 -- name: list_days(tenant_id, first, last)
-SELECT days.day, coalesce(h.redirects, 0) AS redirects, coalesce(c.api_calls, 0) AS api_calls,
+SELECT days.day, coalesce(s.redirects, 0) AS redirects, coalesce(c.api_calls, 0) AS api_calls,
        coalesce(a.active_users, 0) AS active_users
 FROM (
     SELECT CAST(:first AS date) + n AS day
     FROM generate_series(0, CAST(:last AS date) - CAST(:first AS date)) n
 ) days
 LEFT JOIN (
-    SELECT (hour AT TIME ZONE 'UTC')::date AS day, sum(clicks - prefetches)::bigint AS redirects
-    FROM click_hours
-    WHERE tenant_id = :tenant_id
-      AND hour >= CAST(:first AS date)::timestamp AT TIME ZONE 'UTC'
-      AND hour < (CAST(:last AS date) + 1)::timestamp AT TIME ZONE 'UTC'
+    SELECT (slot AT TIME ZONE 'UTC')::date AS day, sum(clicks - prefetches)::bigint AS redirects
+    FROM traffic_slots
+    WHERE tenant_id = :tenant_id AND subject_kind = 1
+      AND slot >= CAST(:first AS date)::timestamp AT TIME ZONE 'UTC'
+      AND slot < (CAST(:last AS date) + 1)::timestamp AT TIME ZONE 'UTC'
     GROUP BY 1
-) h ON h.day = days.day
+) s ON s.day = days.day
 LEFT JOIN (
     SELECT day, api_calls
     FROM usage_days
@@ -87,9 +87,9 @@ ORDER BY days.day;
 
 -- name: list_allowances(tenant_ids, day_start)
 SELECT t.id, t.monthly_render_qty, p.parallel_renders,
-       (SELECT coalesce(sum(h.clicks - h.prefetches), 0)::bigint
-        FROM click_hours h
-        WHERE h.tenant_id = t.id AND h.hour >= :day_start) AS redirects_today
+       (SELECT coalesce(sum(s.clicks - s.prefetches), 0)::bigint
+        FROM traffic_slots s
+        WHERE s.tenant_id = t.id AND s.subject_kind = 1 AND s.slot >= :day_start) AS redirects_today
 FROM tenants t
 JOIN plans p ON p.code = t.plan_code
 WHERE t.id = ANY (CAST(:tenant_ids AS uuid[]));

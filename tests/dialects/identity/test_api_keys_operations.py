@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from control_plane.core.actor import Role
-from control_plane.domains.api_keys.secret import is_well_formed, make_secret
+from control_plane.domains.api_keys.secret import make_secret
+from edge.contract.key_format import is_well_formed
 from tests.dialects.links.conftest import client_of as links_client_of
 from tests.dialects.members import client_of, make_member
 from tests.support import eventually

@@ -34,13 +34,14 @@ CHANGES: dict[str, Any] = {
 
 
 async def add_clicks(pool: asyncpg.Pool, member: Member, moment: str, **counts: int) -> None:
-    """Put an hour of clicks on a link of the member's tenant."""
+    """Put a slot of clicks on a link of the member's tenant."""
     link = LinkRow(member.tenant_id, member.user_id, uuid.uuid4().hex)
     async with pool.acquire() as db:
         await insert_link(db, link)
-    counts = {"clicks": 0, "bots": 0, "prefetches": 0} | counts
+    counts = {"clicks": 0, "prefetches": 0} | counts
     await pool.execute(
-        "INSERT INTO click_hours VALUES ($1, $2, $3, CAST($4::text AS timestamptz), $5, $6, $7, 0)",
+        "INSERT INTO traffic_slots (tenant_id, subject_kind, subject, variant_id, slot, clicks, prefetches)"
+        " VALUES ($1, 1, $2, $3, CAST($4::text AS timestamptz), $5, $6)",
         member.tenant_id,
         link.id,
         link.variants[0].id,
@@ -76,7 +77,7 @@ class TestGetMe:
     ) -> None:
         await pool.execute("UPDATE tenants SET monthly_render_qty = 301 WHERE id = $1", member.tenant_id)
         await add_clicks(pool, member, "2026-05-03T23:00Z", clicks=3)
-        await add_clicks(pool, member, "2026-05-04T00:00Z", clicks=4, bots=1, prefetches=2)
+        await add_clicks(pool, member, "2026-05-04T00:00Z", clicks=4, prefetches=2)
         await add_clicks(pool, stranger, "2026-05-04T10:00Z", clicks=7)
         body = (await member.api.get("/v1/users/me")).json()
         assert (body["max_daily_render_count"], body["daily_remain_render_count"]) == (11, 9)

@@ -78,8 +78,8 @@ class TestUsage:
                     await insert_link(db, link)
                 for hour, clicks in (("02T23", 1), ("03T00", 10), ("03T23", 20), ("04T00", 500)):
                     await pool.execute(
-                        "INSERT INTO click_hours"
-                        " VALUES ($1, $2, $3, CAST($4::text AS timestamptz), $5, 5, 1, 0)",
+                        "INSERT INTO traffic_slots (tenant_id, subject_kind, subject, variant_id, slot,"
+                        " clicks, prefetches) VALUES ($1, 1, $2, $3, CAST($4::text AS timestamptz), $5, 1)",
                         owner.tenant_id,
                         link.id,
                         link.variants[0].id,

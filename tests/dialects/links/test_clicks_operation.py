@@ -50,8 +50,9 @@ async def land_clicks(
             link_id,
         )
         await db.execute(
-            "INSERT INTO click_hours SELECT tenant_id, link_id, variant_id, date_trunc('hour', landed_at),"
-            " count(*), 0, 0, 0 FROM clicks WHERE link_id = $1 GROUP BY 1, 2, 3, 4",
+            "INSERT INTO traffic_slots (tenant_id, subject_kind, subject, variant_id, slot, clicks)"
+            " SELECT tenant_id, 1, link_id, variant_id, date_bin('15 minutes', landed_at, 'epoch'), count(*)"
+            " FROM clicks WHERE link_id = $1 GROUP BY 1, 3, 4, 5",
             link_id,
         )
     return [str(click_id) for click_id in sorted(ids, reverse=True)]

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from control_plane.core.tokens import issue_token
-from control_plane.domains.api_keys.secret import is_well_formed, make_secret
+from control_plane.domains.api_keys.secret import make_secret
+from edge.contract.key_format import is_well_formed
 from tests.dialects.links.conftest import client_of, create, link_body
 from tests.support import eventually
 

@@ -113,6 +113,37 @@ class TestSizes:
             assert client.send(get("/", "Connection: close")).statuses() == [200, 200, 200]
 
 
+class TestKeptBodies:
+    """Of requests below /_/, whose bodies somebody looks into."""
+
+    HEAD = b"POST /%5f/x HTTP/1.1\r\nHost: edge\r\n"
+
+    def test_they_are_bounded_however_large_others_may_be(self) -> None:
+        with WireThread(body_bytes=1 << 20) as edge:
+            for more in (b"Content-Length: 65537\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n10001\r\n"):
+                with edge.connect() as client:
+                    client.send(self.HEAD + more)
+                    drip(client, b"x" * 1000)
+                    assert client.statuses() == [413]
+            with edge.connect() as client:
+                other = self.HEAD.replace(b"/%5f/x", b"/x")
+                assert client.send(other + b"Content-Length: 65537\r\n\r\n" + bytes(65_537)).answer()
+
+    def test_they_are_bounded_together_and_let_go(self) -> None:
+        begin = self.HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(999)
+        with WireThread(bodies_bytes=1500) as edge:
+            with edge.connect() as first, edge.connect() as second:
+                first.send(begin)
+                until(lambda: edge.server.kept_body_bytes == 999)
+                assert second.send(begin).statuses() == [503]
+                assert first.send(b"x").answer()
+            until(lambda: edge.server.kept_body_bytes == 0)
+            with edge.connect() as third:
+                third.send(begin)
+                until(lambda: edge.server.kept_body_bytes == 999)
+            until(lambda: edge.server.kept_body_bytes == 0)
+
+
 class TestNumbers:
     def test_requests_of_a_connection(self) -> None:
         with WireThread(requests=3) as edge, edge.connect() as client:

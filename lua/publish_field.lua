@@ -1,7 +1,7 @@
--- Write a custom domain's record, unless a newer one is there.
+-- Write a record into a hash, unless a newer one is there: of a custom domain, a project or an API key.
 --
--- KEYS[1]  hash    records by domain (redis_keys.domains)
--- ARGV[1]  string  the domain
+-- KEYS[1]  hash    records by field (redis_keys.domains, projects, intake_keys)
+-- ARGV[1]  string  the field
 -- ARGV[2]  integer the record's version, 0 to 2^53 (9 * 10^15), which Lua's numbers hold exactly
 -- ARGV[3]  bytes   the new value: the version as 16 digits, then the record
 --
@@ -13,8 +13,8 @@
 --   EVALSHA <sha> 1 sy1:domains:{10} go.acme.com 6 "0000000000000006..."  ->  0, nothing changed
 --   EVALSHA <sha> 1 sy1:domains:{10} go.acme.com 8 "0000000000000008..."  ->  1, written
 
-assert(#KEYS == 1, "publish_domain takes 1 key")
-assert(#ARGV == 3, "publish_domain takes 3 arguments")
+assert(#KEYS == 1, "publish_field takes 1 key")
+assert(#ARGV == 3, "publish_field takes 3 arguments")
 local version = assert(tonumber(ARGV[2]), "ARGV[2] must be the version, an integer")
 
 local value = redis.call("HGET", KEYS[1], ARGV[1])

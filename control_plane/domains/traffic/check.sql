@@ -1,0 +1,132 @@
+-- Sums beside what the rows of the same months say. Each query gives what disagrees, and nothing else.
+
+-- name: compare_totals()
+WITH counted AS (
+    SELECT tenant_id, link_id, variant_id, count(*) AS clicks, count(*) FILTER (WHERE is_bot) AS bots,
+           count(*) FILTER (WHERE is_conversion) AS conversions
+    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3
+)
+SELECT 'click_totals' AS sums, link_id AS subject, variant_id, NULL::timestamptz AS slot,
+       to_jsonb(array[kept.clicks, kept.bots, kept.conversions]) AS stored,
+       to_jsonb(array[counted.clicks, counted.bots, counted.conversions]) AS counted
+FROM counted FULL JOIN click_totals kept USING (tenant_id, link_id, variant_id)
+WHERE (kept.clicks, kept.bots, kept.conversions)
+      IS DISTINCT FROM (counted.clicks, counted.bots, counted.conversions);
+
+-- name: compare_slots()
+WITH placed AS (
+    SELECT tenant_id, link_id, variant_id, project_id,
+           date_bin('15 minutes', to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
+                    'epoch') AS slot,
+           is_unique, is_bot, is_conversion
+    FROM clicks
+), counted AS (
+    SELECT tenant_id, 1 AS subject_kind, link_id AS subject, variant_id, slot, count(*) AS clicks,
+           count(*) FILTER (WHERE is_unique) AS uniques, count(*) FILTER (WHERE NOT is_bot) AS humans,
+           count(*) FILTER (WHERE is_unique AND NOT is_bot) AS human_uniques,
+           count(*) FILTER (WHERE is_conversion) AS conversions,
+           count(*) FILTER (WHERE is_conversion AND NOT is_bot) AS human_conversions
+    FROM placed WHERE link_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+    UNION ALL
+    SELECT tenant_id, 2, project_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid), slot, count(*),
+           count(*) FILTER (WHERE is_unique), count(*) FILTER (WHERE NOT is_bot),
+           count(*) FILTER (WHERE is_unique AND NOT is_bot), count(*) FILTER (WHERE is_conversion),
+           count(*) FILTER (WHERE is_conversion AND NOT is_bot)
+    FROM placed WHERE link_id IS NOT NULL AND project_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+), kept AS (
+    SELECT * FROM traffic_slots
+    WHERE subject_kind IN (1, 2) AND (clicks, humans, conversions) <> (0, 0, 0)
+)
+SELECT 'traffic_slots' AS sums, subject, variant_id, slot,
+       to_jsonb(array[kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions,
+                      kept.human_conversions]) AS stored,
+       to_jsonb(array[counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
+                      counted.conversions, counted.human_conversions]) AS counted
+FROM counted FULL JOIN kept USING (tenant_id, subject_kind, subject, variant_id, slot)
+WHERE (kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions, kept.human_conversions)
+      IS DISTINCT FROM (counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
+                        counted.conversions, counted.human_conversions);
+
+-- name: compare_visits()
+WITH counted AS (
+    SELECT tenant_id, project_id AS subject,
+           date_bin('15 minutes', to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
+                    'epoch') AS slot,
+           count(*) AS visits, count(*) FILTER (WHERE NOT is_bot) AS human_visits
+    FROM visits GROUP BY 1, 2, 3
+), kept AS (
+    SELECT * FROM traffic_slots WHERE subject_kind = 2 AND visits <> 0
+)
+SELECT 'traffic_slots' AS sums, subject, NULL::uuid AS variant_id, slot,
+       to_jsonb(array[kept.visits, kept.human_visits]) AS stored,
+       to_jsonb(array[counted.visits, counted.human_visits]) AS counted
+FROM counted FULL JOIN kept USING (tenant_id, subject, slot)
+WHERE (kept.visits, kept.human_visits) IS DISTINCT FROM (counted.visits, counted.human_visits);
+
+-- name: compare_days()
+-- By country, of links: the way that every dimension goes.
+WITH counted AS (
+    SELECT tenant_id, link_id AS subject, variant_id,
+           (to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+            AT TIME ZONE 'UTC')::date AS day,
+           known.dimension, left(known.value, 255) AS value, count(*) AS clicks,
+           count(*) FILTER (WHERE is_unique) AS uniques, count(*) FILTER (WHERE NOT is_bot) AS humans,
+           count(*) FILTER (WHERE is_conversion) AS conversions
+    FROM clicks
+    CROSS JOIN LATERAL (VALUES
+        (1::smallint, country), (2, device), (3, browser), (4, os), (5, referrer_domain), (6, utm_source),
+        (7, utm_medium), (8, utm_campaign), (9, utm_content), (10, utm_term)
+    ) AS known (dimension, value)
+    WHERE link_id IS NOT NULL AND known.value <> ''
+    GROUP BY 1, 2, 3, 4, 5, 6
+), kept AS (
+    SELECT * FROM traffic_days WHERE subject_kind = 1 AND (clicks, humans, conversions) <> (0, 0, 0)
+)
+SELECT 'traffic_days' AS sums, subject, variant_id, day::timestamptz AS slot,
+       to_jsonb(array[kept.clicks, kept.uniques, kept.humans, kept.conversions]) AS stored,
+       to_jsonb(array[counted.clicks, counted.uniques, counted.humans, counted.conversions]) AS counted
+FROM counted FULL JOIN kept USING (tenant_id, subject, variant_id, day, dimension, value)
+WHERE (kept.clicks, kept.uniques, kept.humans, kept.conversions)
+      IS DISTINCT FROM (counted.clicks, counted.uniques, counted.humans, counted.conversions);
+
+-- name: compare_sales()
+-- Money of a project: each sale with what came back and what came on top.
+WITH effective AS (
+    SELECT c.tenant_id, c.project_id, c.currency, c.counted_at,
+           CASE WHEN c.kind = 2 THEN 1 ELSE 0 END AS sales,
+           CASE WHEN c.kind = 2 THEN c.amount_minor ELSE 0 END AS gross,
+           CASE WHEN c.kind = 4 THEN c.amount_minor ELSE 0 END AS upsold,
+           CASE WHEN c.kind = 3 THEN c.amount_minor ELSE 0 END AS refunded
+    FROM conversions c
+    LEFT JOIN conversions t ON t.tenant_id = c.tenant_id AND t.id = c.target_id AND c.kind IN (3, 4)
+    LEFT JOIN conversions r ON r.tenant_id = t.tenant_id AND r.id = t.target_id AND t.kind = 4
+    WHERE c.status = 'completed' AND c.kind <> 1
+      AND (c.kind = 2 OR (t.status = 'completed' AND (t.kind = 2 OR r.status = 'completed')))
+), counted AS (
+    SELECT tenant_id, project_id AS subject, currency, date_bin('15 minutes', counted_at, 'epoch') AS slot,
+           sum(sales)::bigint AS sales, sum(gross)::bigint AS gross, sum(upsold)::bigint AS upsold,
+           sum(refunded)::bigint AS refunded
+    FROM effective GROUP BY 1, 2, 3, 4
+), kept AS (
+    SELECT * FROM revenue_slots
+    WHERE subject_kind = 2 AND dimension = 0
+      AND (sales, gross_minor, upsold_minor, refunded_minor) <> (0, 0, 0, 0)
+)
+SELECT 'revenue_slots' AS sums, subject, NULL::uuid AS variant_id, slot,
+       to_jsonb(array[kept.sales, kept.gross_minor, kept.upsold_minor, kept.refunded_minor]) AS stored,
+       to_jsonb(array[counted.sales, counted.gross, counted.upsold, counted.refunded]) AS counted
+FROM counted FULL JOIN kept USING (tenant_id, subject, currency, slot)
+WHERE (kept.sales, kept.gross_minor, kept.upsold_minor, kept.refunded_minor)
+      IS DISTINCT FROM (counted.sales, counted.gross, counted.upsold, counted.refunded);
+
+-- name: compare_marks()
+-- Clicks that are marked as conversions against the sales that name them.
+SELECT 'clicks.is_conversion' AS sums, c.id AS subject, NULL::uuid AS variant_id, NULL::timestamptz AS slot,
+       to_jsonb(c.is_conversion) AS stored, to_jsonb(s.id IS NOT NULL) AS counted
+FROM (SELECT tenant_id, id, is_conversion FROM clicks WHERE is_conversion) c
+FULL JOIN (
+    SELECT DISTINCT tenant_id, attributed_click AS id FROM conversions
+    WHERE attributed_click IS NOT NULL AND kind = 2 AND status <> 'rejected'
+) s USING (tenant_id, id)
+WHERE (c.id IS NULL AND EXISTS (SELECT FROM clicks k WHERE k.tenant_id = s.tenant_id AND k.id = s.id))
+   OR s.id IS NULL;
