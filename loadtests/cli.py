@@ -101,6 +101,44 @@ def bench_flusher(
     run(events=events, report=report)
 
 
+@bench.command("verdicts")
+def bench_verdicts(*, report: ReportFile = _REPORT) -> None:
+    """Measure how many machines are recognised, and how many people are taken for machines.
+
+    For example:
+
+        ./switchyard bench verdicts
+    """
+    from loadtests.bench_verdicts import run
+
+    run(report=report)
+
+
+@bench.command("analytics")
+def bench_analytics(
+    *,
+    events: Annotated[
+        int, typer.Option(min=1000, help="Clicks, visits, checkouts and sales, all together.")
+    ] = 10_000_000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="20,000 events: shows that all of it works.")
+    ] = False,
+    report: ReportFile = _REPORT,
+) -> None:
+    """Measure how long questions about traffic take, and what Postgres reads for them.
+
+    Compares the sums with the rows, and fails when an answer differs, or when a large table is read from
+    end to end. Takes about ten minutes and 20 GB of disk; a tenth of the events, a tenth of both.
+
+    For example:
+
+        ./switchyard bench analytics --events 1000000
+    """
+    from loadtests.bench_analytics import run
+
+    run(events=20_000 if quick else events, report=report)
+
+
 @bench.command("logins")
 def bench_logins(
     *,

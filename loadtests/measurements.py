@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from loadtests.analytics_fill import Filled
 from loadtests.environment import Environment
 from loadtests.journeys.plan import Outcome
 from loadtests.load_client import LoadResult
@@ -106,12 +107,55 @@ class FlusherResults(Measurement, frozen=True, kw_only=True):
     cpu_seconds: dict[str, float]
 
 
+class VerdictResults(Measurement, frozen=True, kw_only=True):
+    """`bench verdicts`.
+
+    `machines`, `browsers`: different user agents of each, of which `recognised` and `mistaken` were taken
+    for machines'. `mistaken_traffic`: the share of people's traffic that has a mistaken one.
+    `new_text_us`: microseconds for one that is not remembered. `lists`: where they come from, with versions.
+    """
+
+    verdict_version: int
+    lists: dict[str, str]
+    machines: int
+    recognised: int
+    browsers: int
+    mistaken: int
+    mistaken_traffic: float
+    new_text_us: float
+
+
 class LocustResults(Measurement, frozen=True, kw_only=True):
     """`load --ceiling`. `locust`: its version."""
 
     locust: str
     users: int
     outcome: Outcome
+
+
+class AnalyticsCase(msgspec.Struct, frozen=True):
+    """One question about traffic. `rows`, `mib`: what Postgres read for it.
+
+    `nodes`: how it read. `whole_tables`: what it read from end to end.
+    """
+
+    question: str
+    topic: str
+    median_ms: float
+    worst_ms: float
+    rows: int
+    mib: float
+    whole_tables: list[str]
+    nodes: list[str]
+
+
+class AnalyticsResults(Measurement, frozen=True, kw_only=True):
+    """Questions about traffic. `times`: how often each was asked."""
+
+    filled: Filled
+    fill_seconds: float
+    times: int
+    cases: list[AnalyticsCase]
 
 
 class WinnerCase(msgspec.Struct, frozen=True):

@@ -10,16 +10,25 @@ import msgspec
 from deploy.process import StartFailed
 from loadtests.capacity_model import read_costs
 from loadtests.measurements import (
+    AnalyticsResults,
     CacheResults,
     EdgeResults,
     FlusherResults,
     LocustResults,
     Measurement,
+    VerdictResults,
     WinnerResults,
 )
 from loadtests.report_edge import render_edge
 from loadtests.report_model import render_model, render_site
-from loadtests.report_sections import render_cache, render_flusher, render_locust, render_winners
+from loadtests.report_sections import (
+    render_analytics,
+    render_cache,
+    render_flusher,
+    render_locust,
+    render_verdicts,
+    render_winners,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +47,8 @@ _SECTIONS: Final[tuple[tuple[str, type[Measurement], Callable[[Any, Path], str]]
     ("edge", EdgeResults, render_edge),
     ("cache", CacheResults, render_cache),
     ("flusher", FlusherResults, render_flusher),
+    ("verdicts", VerdictResults, render_verdicts),
+    ("analytics", AnalyticsResults, render_analytics),
     ("locust", LocustResults, render_locust),
     ("winners", WinnerResults, render_winners),
 )

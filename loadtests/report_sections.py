@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from loadtests.charts import draw_lines
@@ -9,7 +10,15 @@ from loadtests.charts import draw_lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loadtests.measurements import CacheResults, FlusherResults, LocustResults, Measurement, WinnerResults
+    from loadtests.measurements import (
+        AnalyticsResults,
+        CacheResults,
+        FlusherResults,
+        LocustResults,
+        Measurement,
+        VerdictResults,
+        WinnerResults,
+    )
 
 
 def render_cache(results: CacheResults, plots: Path) -> str:
@@ -69,6 +78,66 @@ def render_flusher(results: FlusherResults, _plots: Path) -> str:
                 f" | {results.stream_mib:.0f} | {results.peak_memory_mib:.0f} |"
             ),
             f"\nCPU time per event: {cpu}.\n",
+        ]
+    )
+
+
+def render_analytics(results: AnalyticsResults, _plots: Path) -> str:
+    """Render how long questions about traffic take."""
+    filled = results.filled
+    events = filled.clicks + filled.visits + filled.conversions
+    topics = list(dict.fromkeys(case.topic for case in results.cases))
+    cases = {(case.question, case.topic): case for case in results.cases}
+    lines = [
+        f"## Questions about traffic\n\n{render_environment(results)}",
+        (
+            f"{events:,} events of 90 days in {filled.gib:.1f} GiB: {filled.clicks:,} clicks,"
+            f" {filled.visits:,} visits, {filled.conversions:,} checkouts and sales; their sums are"
+            f" {filled.slot_sums:,} quarters of an hour, {filled.day_sums:,} days of values and"
+            f" {filled.money_sums:,} of money. Milliseconds of the whole question, the median of"
+            f" {results.times} (the slowest); below, rows that Postgres read for it.\n"
+        ),
+        f"| question | {' | '.join(topics)} |",
+        f"|---|{'---:|' * len(topics)}",
+    ]
+    for question in dict.fromkeys(case.question for case in results.cases):
+        asked = [cases.get((question, topic)) for topic in topics]
+        shown = [
+            f"{case.median_ms:.1f} ({case.worst_ms:.1f})<br>{case.rows:,} rows" if case else ""
+            for case in asked
+        ]
+        lines.append(f"| {question} | {' | '.join(shown)} |")
+    whole = sorted({table for case in results.cases for table in case.whole_tables})
+    ways = sorted({re.sub(r"_\d{6}|_default", "", node) for case in results.cases for node in case.nodes})
+    lines += [
+        f"\nRead from end to end: {', '.join(whole) or 'nothing'}. Ways to the rows: {'; '.join(ways)}.\n"
+    ]
+    return "\n".join(lines)
+
+
+def render_verdicts(results: VerdictResults, _plots: Path) -> str:
+    """Render how well machines are told from people."""
+    lists = ", ".join(f"{name} {number}" for name, number in results.lists.items())
+    return "\n".join(
+        [
+            f"## Machines and people\n\n{render_environment(results)}",
+            (
+                f"By user agent alone, verdict version {results.verdict_version}, on {lists}. Verdicts are"
+                " passed by the same list of crawlers: machines that are not on it, and pretend to be"
+                " browsers, are found by address, prefetch and rate alone, which no public list can test.\n"
+            ),
+            "| | user agents | taken for machines | share |",
+            "|---|---:|---:|---:|",
+            (
+                f"| machines | {results.machines:,} | {results.recognised:,}"
+                f" | {results.recognised / results.machines:.2%} (recall) |"
+            ),
+            (
+                f"| real browsers | {results.browsers:,} | {results.mistaken:,}"
+                f" | {results.mistaken / results.browsers:.2%} (false positives;"
+                f" {results.mistaken_traffic:.2%} of their traffic) |"
+            ),
+            f"\nA user agent that is not remembered takes {results.new_text_us:.0f} µs.\n",
         ]
     )
 
