@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]  # ships no types
 
-from control_plane.pipeline.verdicts import VERDICT_VERSION, judge_user_agent
+from control_plane.core.user_agents import judge_user_agent
+from control_plane.pipeline.verdicts import VERDICT_VERSION
 from loadtests.environment import read_environment
 from loadtests.measurements import VerdictResults
 from loadtests.report import publish

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from control_plane.core.ids import id_floor, id_time
+from control_plane.core.user_agents import BotReason
 from control_plane.db.pool import load_queries
 from control_plane.domains.traffic.changes import Changes, split_row, subjects_of
 from control_plane.domains.traffic.model import Counts
 from control_plane.domains.traffic.store import write_changes
-from control_plane.pipeline.verdicts import VERDICT_VERSION, BotReason
+from control_plane.pipeline.verdicts import VERDICT_VERSION
 
 if TYPE_CHECKING:
     from datetime import datetime
