@@ -251,7 +251,7 @@ class TestAnswers:
         )
         await pool.execute(
             "INSERT INTO traffic_slots (tenant_id, subject_kind, subject, variant_id, slot, clicks)"
-            " VALUES ($1, 1, $2, $3, date_trunc('hour', $4::timestamptz), 1)",
+            " VALUES ($1, 1, $2, $3, date_bin('15 minutes', $4::timestamptz, 'epoch'), 1)",
             caller.account.tenant_id,
             uuid.UUID(link["id"]),
             uuid.UUID(link["variants"][0]["id"]),

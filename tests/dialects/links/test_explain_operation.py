@@ -33,7 +33,12 @@ async def explain(caller: Caller, link: dict[str, Any], **params: str) -> dict[s
 
 
 def why(found: dict[str, Any], step: str) -> str:
+<<<<<<< HEAD
     return str(next(one["why"] for one in found["steps"] if one["step"] == step))
+=======
+    (sentence,) = (str(one["why"]) for one in found["steps"] if one["step"] == step)
+    return sentence
+>>>>>>> i5-explain
 
 
 def chances(found: dict[str, Any]) -> dict[str, float]:
@@ -85,7 +90,9 @@ async def test_a_winner_comes_first(caller: Caller) -> None:
 
 
 async def test_a_link_that_is_off_leads_nowhere(caller: Caller) -> None:
-    found = await explain(caller, await create(caller, is_active=False))
+    link = await create(caller)
+    await caller.api.patch(f"/links/{link['id']}", json={"is_active": False})
+    found = await explain(caller, link)
     assert (found["decided_by"], found["variants"]) == (None, [])
     assert found["steps"][0]["why"] == "The link is switched off: visitors get 410 Gone."
 
