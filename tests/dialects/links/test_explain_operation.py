@@ -33,12 +33,8 @@ async def explain(caller: Caller, link: dict[str, Any], **params: str) -> dict[s
 
 
 def why(found: dict[str, Any], step: str) -> str:
-<<<<<<< HEAD
-    return str(next(one["why"] for one in found["steps"] if one["step"] == step))
-=======
     (sentence,) = (str(one["why"]) for one in found["steps"] if one["step"] == step)
     return sentence
->>>>>>> i5-explain
 
 
 def chances(found: dict[str, Any]) -> dict[str, float]:
