@@ -24,5 +24,5 @@ def test_it_measures_every_power_of_ten_and_renders_a_row_for_each(
     assert 0 < results["sizes"][-1]["zipf_compiled"] <= 1
     text = report.read_text()
     assert "## Links in memory" in text
-    assert "250 links with two variants, 239 bytes each in Redis" in text
+    assert "250 links with two variants, 241 bytes each in Redis" in text
     assert sum(line.startswith(("| 1 |", "| 10 |", "| 100 |", "| 250 |")) for line in text.splitlines()) == 4
