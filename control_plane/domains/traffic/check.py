@@ -1,4 +1,4 @@
-"""Compare every sum with the rows that it is of."""
+"""Compare sums with the rows that they are of: those that check.sql has a query for."""
 
 from __future__ import annotations
 
