@@ -258,7 +258,11 @@ def check(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         return found
 
     found = asyncio.run(look())
-    say(f"{found} sums disagree with their rows." if found else "The sums that were looked at agree with their rows.")
+    say(
+        f"{found} sums disagree with their rows."
+        if found
+        else "The sums that were looked at agree with their rows."
+    )
     sys.exit(1 if found else 0)
 
 

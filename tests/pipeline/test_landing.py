@@ -1,4 +1,4 @@
-"""Everything that edges take in lands once, and the sums that the check looks at are those of the rows."""
+"""All that edges take in lands once, and the sums that the check looks at are those of the rows."""
 
 from __future__ import annotations
 
