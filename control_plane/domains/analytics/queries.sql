@@ -137,7 +137,7 @@ WITH parts AS (
     WHERE value IS NOT NULL
     GROUP BY value
 ), ranked AS (
-    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value) AS place
+    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value COLLATE "C") AS place
     FROM added
     CROSS JOIN LATERAL (
         SELECT CASE CAST(:sort AS text)
@@ -218,7 +218,7 @@ WITH parts AS (
     WHERE value IS NOT NULL
     GROUP BY value
 ), ranked AS (
-    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value) AS place
+    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value COLLATE "C") AS place
     FROM added
     CROSS JOIN LATERAL (
         SELECT CASE CAST(:sort AS text)

@@ -293,13 +293,15 @@ class Workbook:
             self._count_click(tenant_id, self._clicks[click_id], 1 if is_conversion else -1)
 
     def _count_click(self, tenant_id: uuid.UUID, click: ClickFacts, sign: int) -> None:
+        """Count a click of a link as a conversion. Clicks on pages are not among the clicks of sums."""
+        if click.link is None:
+            return
         subjects = subjects_of(
             tenant_id, link=click.link, project_id=click.project_id, campaign=click.utm_campaign
         )
         counts = Counts(conversions=1, human_conversions=int(not click.is_bot))
         self._changes.count(subjects, id_time(click.id), click.split, counts, sign=sign)
-        if click.link is not None:
-            self._changes.convert((tenant_id, *click.link), sign)
+        self._changes.convert((tenant_id, *click.link), sign)
 
 
 def find_rejection(row: ConversionRow, target: ConversionRow) -> str | None:
