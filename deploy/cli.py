@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, NoReturn
 
 import typer
@@ -256,6 +257,39 @@ def check(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     found = asyncio.run(look())
     say(f"{found} sums disagree with their rows." if found else "All sums agree with their rows.")
     sys.exit(1 if found else 0)
+
+
+@app.command()
+def rescore(
+    *,
+    since: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="First day (UTC) whose clicks and visits are judged."),
+    ] = datetime(1970, 1, 1),  # noqa: DTZ001  a day of UTC, as whatever is given
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Judge again which clicks and visits are machines', by the rules of today; sums move along.
+
+    Needed after an update that has new rules, and after SWITCHYARD_DATACENTER_NETWORKS has changed.
+    Everything goes on meanwhile; it may be broken off and begun again.
+
+    For example:
+
+        ./switchyard rescore --since 2026-01-01
+    """
+    import asyncio
+
+    from deploy import maintenance
+
+    environment = find_environment(data_dir)
+    done = asyncio.run(
+        maintenance.rescore_events(
+            _require(environment, "SWITCHYARD_DATABASE_URL"),
+            environment.get("SWITCHYARD_DATACENTER_NETWORKS", ""),
+            since.replace(tzinfo=UTC),
+        )
+    )
+    say(f"{done.seen} looked at, {done.judged} judged anew, {done.moved} of them changed sides.")
 
 
 @app.command()

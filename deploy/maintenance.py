@@ -16,6 +16,8 @@ from control_plane.db.pool import open_pool
 from control_plane.domains.traffic.check import find_disagreements
 from control_plane.logs import configure_logs
 from control_plane.pipeline.publisher import resync
+from control_plane.pipeline.rescore import rescore
+from control_plane.pipeline.verdicts import Judge
 from deploy.data_folder import DataFolder
 from deploy.demo import sign_token
 from deploy.process import StartFailed
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from control_plane.db.key_rotation import Rotation
     from control_plane.domains.traffic.check import Disagreement
+    from control_plane.pipeline.rescore import Rescored
 
 SHORTEST_SECRET = 32
 
@@ -72,6 +75,20 @@ async def check_sums(database_url: str) -> AsyncIterator[Disagreement]:
         ):
             async for disagreement in find_disagreements(db):
                 yield disagreement
+    finally:
+        await pool.close()
+
+
+async def rescore_events(database_url: str, datacenter_networks: str, since: datetime) -> Rescored:
+    """Pass the verdicts on clicks and visits again. Raises StartFailed."""
+    try:
+        judge = Judge.read(datacenter_networks)
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"SWITCHYARD_DATACENTER_NETWORKS cannot be read: {error}.") from error
+    await await_postgres(database_url)
+    pool = await open_pool(database_url, size=1)
+    try:
+        return await rescore(pool, judge, since)
     finally:
         await pool.close()
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from xxhash import xxh3_64_intdigest
 
 from edge.contract.events import Click, encode_event
+from edge.contract.selection import choose
 from edge.counters import Counter
 from edge.custom_domains import OWN_NAMES
 from edge.journal import JournalFullError
 from edge.link_feed import LinksUnavailableError
 from edge.request import RESERVED, EdgeRequest, EdgeResponse, is_prefetch
-from edge.selection import choose
 from edge.visitors import Visitors, encode_any_text
 
 if TYPE_CHECKING:

@@ -101,6 +101,19 @@ def bench_flusher(
     run(events=events, report=report)
 
 
+@bench.command("verdicts")
+def bench_verdicts(*, report: ReportFile = _REPORT) -> None:
+    """Measure how many machines are recognised, and how many people are taken for machines.
+
+    For example:
+
+        ./switchyard bench verdicts
+    """
+    from loadtests.bench_verdicts import run
+
+    run(report=report)
+
+
 @bench.command("analytics")
 def bench_analytics(
     *,

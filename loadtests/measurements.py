@@ -107,6 +107,24 @@ class FlusherResults(Measurement, frozen=True, kw_only=True):
     cpu_seconds: dict[str, float]
 
 
+class VerdictResults(Measurement, frozen=True, kw_only=True):
+    """`bench verdicts`.
+
+    `machines`, `browsers`: different user agents of each, of which `recognised` and `mistaken` were taken
+    for machines'. `mistaken_traffic`: the share of people's traffic that has a mistaken one.
+    `new_text_us`: microseconds for one that is not remembered. `lists`: where they come from, with versions.
+    """
+
+    verdict_version: int
+    lists: dict[str, str]
+    machines: int
+    recognised: int
+    browsers: int
+    mistaken: int
+    mistaken_traffic: float
+    new_text_us: float
+
+
 class LocustResults(Measurement, frozen=True, kw_only=True):
     """`load --ceiling`. `locust`: its version."""
 

@@ -16,6 +16,7 @@ from loadtests.measurements import (
     FlusherResults,
     LocustResults,
     Measurement,
+    VerdictResults,
     WinnerResults,
 )
 from loadtests.report_edge import render_edge
@@ -25,6 +26,7 @@ from loadtests.report_sections import (
     render_cache,
     render_flusher,
     render_locust,
+    render_verdicts,
     render_winners,
 )
 
@@ -45,6 +47,7 @@ _SECTIONS: Final[tuple[tuple[str, type[Measurement], Callable[[Any, Path], str]]
     ("edge", EdgeResults, render_edge),
     ("cache", CacheResults, render_cache),
     ("flusher", FlusherResults, render_flusher),
+    ("verdicts", VerdictResults, render_verdicts),
     ("analytics", AnalyticsResults, render_analytics),
     ("locust", LocustResults, render_locust),
     ("winners", WinnerResults, render_winners),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         FlusherResults,
         LocustResults,
         Measurement,
+        VerdictResults,
         WinnerResults,
     )
 
@@ -112,6 +113,33 @@ def render_analytics(results: AnalyticsResults, _plots: Path) -> str:
         f"\nRead from end to end: {', '.join(whole) or 'nothing'}. Ways to the rows: {'; '.join(ways)}.\n"
     ]
     return "\n".join(lines)
+
+
+def render_verdicts(results: VerdictResults, _plots: Path) -> str:
+    """Render how well machines are told from people."""
+    lists = ", ".join(f"{name} {number}" for name, number in results.lists.items())
+    return "\n".join(
+        [
+            f"## Machines and people\n\n{render_environment(results)}",
+            (
+                f"By user agent alone, verdict version {results.verdict_version}, on {lists}. Verdicts are"
+                " passed by the same list of crawlers: machines that are not on it, and pretend to be"
+                " browsers, are found by address, prefetch and rate alone, which no public list can test.\n"
+            ),
+            "| | user agents | taken for machines | share |",
+            "|---|---:|---:|---:|",
+            (
+                f"| machines | {results.machines:,} | {results.recognised:,}"
+                f" | {results.recognised / results.machines:.2%} (recall) |"
+            ),
+            (
+                f"| real browsers | {results.browsers:,} | {results.mistaken:,}"
+                f" | {results.mistaken / results.browsers:.2%} (false positives;"
+                f" {results.mistaken_traffic:.2%} of their traffic) |"
+            ),
+            f"\nA user agent that is not remembered takes {results.new_text_us:.0f} µs.\n",
+        ]
+    )
 
 
 def render_locust(results: LocustResults, _plots: Path) -> str:

@@ -38,6 +38,12 @@ async def read_optional_body(request: Request[Any, Any, Any], shape: type[S]) ->
     return accept(_decode(request, body, shape)) if body else shape()
 
 
+async def read_raw_body(request: Request[Any, Any, Any]) -> bytes:
+    """Give a JSON body as it was sent, for who reads its numbers exactly. Raises UnsupportedMediaType."""
+    _check_media_type(request)
+    return await request.body()
+
+
 class JsonBody(AbstractDTO[S]):
     """Decodes a JSON body into Decoded[S]."""
 
@@ -59,8 +65,12 @@ class JsonBody(AbstractDTO[S]):
 
 
 def _decode(connection: ASGIConnection[Any, Any, Any, Any], body: bytes, shape: type[S]) -> Decoded[S]:
+    _check_media_type(connection)
+    return decode_json(body, shape)
+
+
+def _check_media_type(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
     content_type = connection.headers.get("Content-Type", "application/json")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType(f"Content-Type must be application/json, got {media_type}")
-    return decode_json(body, shape)

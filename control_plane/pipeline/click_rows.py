@@ -13,10 +13,11 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from control_plane.core.user_agents import REMEMBERED
 from control_plane.pipeline.campaign_parameters import REMEMBERED as PARAMETERS_REMEMBERED
 from control_plane.pipeline.campaign_parameters import read_parameters
 from control_plane.pipeline.enrichment import describe_client, find_referrer_domain
-from control_plane.pipeline.verdicts import REMEMBERED, VERDICT_VERSION
+from control_plane.pipeline.verdicts import VERDICT_VERSION
 
 if TYPE_CHECKING:
     from edge.contract.events import Click

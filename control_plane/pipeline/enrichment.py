@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 import ua_parser
 
-from control_plane.pipeline.verdicts import REMEMBERED, judge_user_agent
+from control_plane.core.user_agents import REMEMBERED, judge_user_agent
 
 
 class Client(msgspec.Struct, frozen=True):

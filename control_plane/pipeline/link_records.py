@@ -13,6 +13,7 @@ import idna
 import msgspec
 
 from control_plane.db.pool import load_queries
+from control_plane.domains.links.geo_rules import resolve_geo_rules
 from edge.contract.link_record import LinkRecord, LinkState, Stickiness, Variant
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def _encode_host_label(label: str) -> str:
 
 
 def _build_record(row: _LinkRow) -> LinkRecord:
-    geo_rules, geo_default = _resolve_geo_rules(row)
+    labels = [variant.label for variant in row.variants]
+    geo_rules, geo_default = resolve_geo_rules(row.routing_type, row.geo_rules, labels)
     return LinkRecord(
         tenant_id=row.tenant_id,
         link_id=row.id,
@@ -132,13 +134,3 @@ def _find_state(row: _LinkRow) -> LinkState:
     if row.is_deleted:
         return LinkState.DELETED
     return LinkState.ACTIVE if row.is_active else LinkState.INACTIVE
-
-
-def _resolve_geo_rules(row: _LinkRow) -> tuple[dict[str, int], int | None]:
-    """Turn labels into indexes. A rule whose variant is gone (as after a deletion) is left out."""
-    if row.routing_type != "geo" or row.geo_rules is None:
-        return {}, None
-    positions = {variant.label: position for position, variant in enumerate(row.variants)}
-    rules = {country: positions[label] for country, label in row.geo_rules.items() if label in positions}
-    default = rules.pop("default", None)
-    return rules, default

@@ -5,13 +5,17 @@ The rial has none here, whatever ISO 4217 says: nobody trades in its hundredths.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation, Overflow
+from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal
 from typing import Final
 
 from edge.contract.currencies import DECIMALS
 
 MOST_MINOR: Final = 10**15
 """Amounts are below: a thousand of the largest sales fit into 64 bits, and into a double exactly."""
+
+
+_EXACT: Final = Context(prec=40, traps=[InvalidOperation, Overflow, Inexact, Subnormal, Clamped])
+"""Rounds nothing: 32 characters, and the decimals of a currency, are fewer digits."""
 
 
 class BadMoneyError(ValueError):
@@ -31,8 +35,8 @@ def parse_amount(text: str, currency: str) -> int:
     decimals = DECIMALS[currency]
     try:
         amount = Decimal(text.strip()) if len(text) <= 32 and text.isascii() and "_" not in text else None  # noqa: PLR2004  more digits than any amount has
-        minor = amount.scaleb(decimals) if amount is not None else None
-    except (InvalidOperation, Overflow):
+        minor = amount.scaleb(decimals, _EXACT) if amount is not None else None
+    except (InvalidOperation, Overflow, Inexact, Subnormal, Clamped):
         amount = minor = None
     if amount is None or minor is None or not amount.is_finite():
         raise BadMoneyError("must be a decimal number, such as 19.90")

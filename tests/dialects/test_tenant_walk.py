@@ -7,15 +7,20 @@ fails until SAMPLES knows what stands at its parameters.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from control_plane.dialects.tracking.paths import is_ours as is_tracking
+from control_plane.domains.api_keys.model import Scope
 from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
 from tests.dialects.second_factors import set_up
+from tests.dialects.tracking.conftest import make_holder
+from tests.dialects.tracking.rows import add_clicks, add_conversions, add_project, add_visits
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Iterator
 
     import asyncpg
@@ -32,6 +37,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/users/{user_id}/ban": {"reason": "Taken over"},
 }
 """Bodies that are fine, for operations that refuse any other before they look for the thing."""
+
+QUERIES: dict[str, dict[str, str]] = {
+    "GET /api/v1/public/links/{id}/analytics/breakdown": {"by": "country"},
+}
+"""The same of query parameters."""
 
 PUBLIC = {"/v1/avatars/{drawing}", "/v1/tenants/by-slug/{slug}"}
 """What belongs to nobody, and what of a tenant everybody may see: their own tests look at what it shows."""
@@ -75,7 +85,8 @@ async def samples(
     domain = (await member.api.post(f"{tenant}/domains/verify", json={"domain": "go.acme.com"})).json()
     own_key = (await member.api.post(f"{tenant}/api-keys", json={"name": "Mine", "scopes": []})).json()
     token = (await superadmin.api.post("/v1/service-tokens", json={"name": "Mine"})).json()
-    return {
+    tracked = await track(pool, member.tenant_id)
+    return tracked | {
         "/api/v1/public/links/{id}": link["id"],
         "/api/v1/public/keys/{key_id}": key["id"],
         "/v1/auth/mfa/factors/{factor_id}": (await set_up(member, clock)).factor_id,
@@ -83,6 +94,7 @@ async def samples(
         "/v1/auth/login/oauth/{provider}": "google",
         "/v1/auth/identities/{provider}": "google",
         "/v1/tenants/{tenant_id}": str(member.tenant_id),
+        "/v1/blog/approvals/{tenant_id}": str(member.tenant_id),
         "/v1/tenants/{tenant_id}/api-keys/{api_key_id}": own_key["id"],
         "/v1/service-tokens/{api_key_id}": token["id"],
         "/v1/tenants/{tenant_id}/domains/{domain_id}": domain["id"],
@@ -90,6 +102,27 @@ async def samples(
         "/api/v1/users/{user_id}": str(numbers["user"]),
         "/api/v1/tenants/{tenant_id}": str(numbers["tenant"]),
     }
+
+
+async def track(pool: asyncpg.Pool, tenant_id: uuid.UUID) -> dict[str, str]:
+    """Make one of everything that the tracking API shows; give its ids."""
+    project_id = await add_project(pool, tenant_id)
+    ids = {"/v1/projects/{project_id}": str(project_id)}
+    (ids["/v1/visits/{visit_id}"],) = await add_visits(pool, tenant_id, project_id, {})
+    (ids["/v1/clicks/{click_id}"],) = await add_clicks(pool, tenant_id, {}, first=9)
+    for kind, name in enumerate(("checkout", "sale", "refund", "upsell"), 1):
+        found = await add_conversions(pool, tenant_id, project_id, kind, {})
+        ids[f"/v1/{name}s/{{{name}_id}}"] = found[0]
+    return ids
+
+
+@pytest.fixture
+async def key_of_intruder(
+    app: Any, pool: asyncpg.Pool, clock: SetClock, stranger: Member
+) -> httpx.AsyncClient:
+    """Their key with every scope, which goes where their session's token would."""
+    scopes = get_args(Scope)
+    return (await make_holder(app, pool, clock(), tenant_id=stranger.tenant_id, scopes=scopes)).api
 
 
 @pytest.fixture
@@ -106,27 +139,38 @@ async def intruder(
     return client_of(app, bearer | {"X-API-Key": links.secret})
 
 
+def wants_key(path: str) -> bool:
+    """Tell whether an operation is for keys alone."""
+    return is_tracking(path) and "/approvals/" not in path
+
+
 def fill(path: str, samples: dict[str, str]) -> str:
     """Put the victims' ids at the parameters of a path. Raises KeyError naming one that is not known."""
     return re.sub(r"\{\w+\}", lambda found: samples[path[: found.end()]], path)
 
 
 async def test_nobody_reaches_what_is_anothers(
-    app: Any, intruder: httpx.AsyncClient, samples: dict[str, str]
+    app: Any, intruder: httpx.AsyncClient, key_of_intruder: httpx.AsyncClient, samples: dict[str, str]
 ) -> None:
     operations = list(list_operations(app))
     assert len(operations) > len(samples)
     reached = {}
     for method, path in operations:
         body = BODIES.get(f"{method} {path}", {})
-        answer = await intruder.request(method, fill(path, samples), json=body if method != "GET" else None)
+        caller = key_of_intruder if wants_key(path) else intruder
+        answer = await caller.request(
+            method,
+            fill(path, samples),
+            params=QUERIES.get(f"{method} {path}"),
+            json=body if method != "GET" else None,
+        )
         if answer.status_code not in HIDDEN:
             reached[f"{method} {path}"] = (answer.status_code, answer.text)
     assert reached == {}
 
 
 async def test_lists_show_nothing_of_others(
-    app: Any, intruder: httpx.AsyncClient, samples: dict[str, str]
+    app: Any, intruder: httpx.AsyncClient, key_of_intruder: httpx.AsyncClient, samples: dict[str, str]
 ) -> None:
     """Operations that name nothing answer with the caller's own rows, if with any.
 
@@ -134,7 +178,8 @@ async def test_lists_show_nothing_of_others(
     """
     for route in app.routes:
         if "{" not in route.path_format and "GET" in getattr(route, "methods", ()):
-            answer = await intruder.get(route.path_format)
+            caller = key_of_intruder if wants_key(route.path_format) else intruder
+            answer = await caller.get(route.path_format)
             assert answer.status_code < 500, (route.path_format, answer.text)
             ids = {name: value for name, value in samples.items() if not value.isdecimal()}
             shown = [name for name, value in ids.items() if value in answer.text]

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge.contract.events import Reason
-from edge.selection import Choice, choose
+from edge.contract.selection import Choice, choose
 from tests.edge.factories import make_link, make_variant
 
 if TYPE_CHECKING:

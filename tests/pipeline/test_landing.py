@@ -14,7 +14,6 @@ import pytest
 import uuid_utils
 from xxhash import xxh3_64_intdigest
 
-from control_plane.db.pool import open_pool
 from control_plane.domains.traffic.check import find_disagreements
 from control_plane.pipeline import flusher
 from control_plane.pipeline.page_rows import own_id
@@ -35,7 +34,7 @@ from edge.contract.events import (
 from tests.support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
@@ -49,22 +48,6 @@ AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari",
     "Googlebot/2.1 (+http://www.google.com/bot.html)",
 )
-
-
-@pytest.fixture
-async def db_pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(database_url, size=4)
-    await pool.execute(
-        "INSERT INTO tenants (id, name, plan_code, created_at) VALUES ($1, 'a', 'free', now())", TENANT
-    )
-    await pool.execute(
-        "INSERT INTO projects (tenant_id, id, name, created_at, updated_at)"
-        " VALUES ($1, $2, 'a', now(), now())",
-        TENANT,
-        PROJECT,
-    )
-    yield pool
-    await pool.close()
 
 
 def make_id(chance: random.Random) -> bytes:

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from control_plane.core.user_agents import BotReason, judge_user_agent
 from control_plane.pipeline.networks import DATACENTERS, MAIL_SCANNERS, NetworkList, read_networks
 from control_plane.pipeline.verdicts import (
     MOST_PER_MINUTE,
     VISITORS_COUNTED,
-    BotReason,
     Judge,
     MinuteCounter,
-    judge_user_agent,
 )
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from litestar.enums import OpenAPIMediaType
 
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor
-from control_plane.dialects.links import analytics, clicks, experiments, keys, links
+from control_plane.dialects.links import analytics, clicks, experiments, explain, keys, links
 from control_plane.dialects.links.auth import provide_account, require_api_key, require_token
 from control_plane.dialects.links.errors import answer_domain_error
 from control_plane.dialects.services import provide_services
@@ -45,6 +45,7 @@ def build_router() -> Router:
             analytics.get_series,
             analytics.get_breakdown,
             analytics.get_funnel,
+            explain.explain_link,
             experiments.get_experiment,
             experiments.list_decisions,
             experiments.declare_winner,

@@ -18,6 +18,7 @@ from control_plane.core.faults import Fault, show
 from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.statuses import headers_of
 from control_plane.dialects.tracking.languages import MESSAGES, choose_language
+from control_plane.domains.conversions.report_errors import ReportRefused
 from control_plane.domains.idempotency.errors import IdempotencyKeyReused
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ def answer(
 
 def answer_domain_error(request: Request[Any, Any, Any], error: errors.DomainError) -> Response[ErrorOut]:
     """Map what a domain refused to a status, a code, and what explains it."""
+    status, code, details = explain(error)
+    return answer(request, status, code, details, headers_of(error, request.scope))
+
+
+def explain(error: errors.DomainError) -> tuple[int, Code, dict[str, Any]]:
+    """Give (status, code, details) of what a domain refused."""
     status, code = answer_of(type(error))
     if isinstance(error, errors.Invalid) and code == "validation_error":
         details: dict[str, Any] = {"errors": [show_fault(fault) for fault in error.faults]}
@@ -107,7 +114,9 @@ def answer_domain_error(request: Request[Any, Any, Any], error: errors.DomainErr
         details = {"errors": [FaultOut("body", f"must be JSON: {error.reason}")]}
     else:
         details = {"reason": error.code, "text": str(error)}
-    return answer(request, status, code, details, headers_of(error, request.scope))
+    if isinstance(error, ReportRefused):
+        details["errors"] = [show_fault(fault) for fault in error.faults]
+    return status, code, details
 
 
 def answer_of(kind: type[errors.DomainError]) -> tuple[int, Code]:

@@ -19,7 +19,7 @@ from control_plane.dialects.tracking.envelope import DataOut, ListOut, wrap, wra
 from control_plane.dialects.tracking.page import PageQueryIn, Paging
 from control_plane.dialects.tracking.paths import read_id
 from control_plane.domains.projects import listing
-from control_plane.domains.projects.listing import ProjectNotListed
+from control_plane.domains.projects.errors import ProjectNotFound
 
 if TYPE_CHECKING:
     from control_plane.domains.projects.listing import ListedProject
@@ -58,7 +58,7 @@ async def get_project(
     actor: NamedDependency[Actor],
 ) -> DataOut[ProjectOut]:
     """Get a project."""
-    project_id, tenant_id = read_id(request, "project_id", ProjectNotListed()), tenant_of(actor)
+    project_id, tenant_id = read_id(request, "project_id", ProjectNotFound()), tenant_of(actor)
     async with services.transaction(tenant_id) as db:
         project = await listing.fetch_project(db, tenant_id, project_id)
     return wrap(request, show_project(project))

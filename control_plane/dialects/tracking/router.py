@@ -10,7 +10,16 @@ from litestar.di import Provide
 from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, require_session
 from control_plane.dialects.services import provide_services
-from control_plane.dialects.tracking import blog, clicks, conversions, project_changes, projects, visits
+from control_plane.dialects.tracking import (
+    blog,
+    clicks,
+    conversion_writes,
+    conversions,
+    explain,
+    project_changes,
+    projects,
+    visits,
+)
 from control_plane.dialects.tracking.auth import require_key
 from control_plane.dialects.tracking.errors import answer_domain_error
 
@@ -31,6 +40,7 @@ def build_router() -> Router:
             visits.get_visit,
             clicks.list_clicks,
             clicks.get_click,
+            explain.explain_click,
             conversions.list_checkouts,
             conversions.get_checkout,
             conversions.list_sales,
@@ -39,6 +49,10 @@ def build_router() -> Router:
             conversions.get_refund,
             conversions.list_upsells,
             conversions.get_upsell,
+            conversion_writes.report_checkouts,
+            conversion_writes.report_sales,
+            conversion_writes.report_refunds,
+            conversion_writes.report_upsells,
             blog.create_article,
             blog.list_articles,
         ],

@@ -65,6 +65,7 @@ ORDER BY id
 LIMIT :limit;
 
 -- name: fetch_listed(tenant_id, kind, ids)
+-- A sale that names a parent is none of its upsells: its money and its refunds are its own.
 -- Of what was reported for a visit only, click_id is that of the click which it turned out to come from.
 SELECT c.id, c.project_id, c.visit_id, coalesce(c.click_id, c.attributed_click::text) AS click_id,
        c.checkout_id, c.sale_id, c.parent_sale_id, c.external_id, c.status, c.rejection, c.is_chargeback,
@@ -72,7 +73,8 @@ SELECT c.id, c.project_id, c.visit_id, coalesce(c.click_id, c.attributed_click::
        CASE WHEN c.status = 'completed'
             THEN c.amount_minor + c.upsold_minor - c.refunded_minor - coalesce(
                 (SELECT sum(u.refunded_minor) FROM conversions u
-                 WHERE u.tenant_id = c.tenant_id AND u.target_id = c.id AND u.kind IN (2, 4)), 0)
+                 WHERE u.tenant_id = c.tenant_id AND u.target_id = c.id AND u.kind = 4
+                   AND u.status = 'completed'), 0)
             ELSE 0 END::bigint AS net_minor
 FROM conversions c
 WHERE c.tenant_id = :tenant_id AND c.kind = :kind AND c.id = ANY(:ids);

@@ -117,3 +117,15 @@ FROM conversions
 WHERE waits_for IS NOT NULL AND next_look_at <= :now
 ORDER BY next_look_at
 LIMIT :limit;
+
+-- name: find_reported_projects(tenant_id, ids)
+SELECT id, status, currency
+FROM projects
+WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[]));
+
+-- name: find_first_projects(tenant_id, limit)
+SELECT id, status, currency
+FROM projects
+WHERE tenant_id = :tenant_id
+ORDER BY id
+LIMIT :limit;

@@ -28,6 +28,15 @@ WordKey: TypeAlias = tuple[uuid.UUID, uuid.UUID, str]
 ExternalKey: TypeAlias = tuple[uuid.UUID, uuid.UUID, ConversionKind, str]
 """(tenant, project, kind, external id): what is counted once."""
 
+
+class ReportedProject(msgspec.Struct, frozen=True):
+    """What reports need to know of their project."""
+
+    id: uuid.UUID
+    status: str
+    currency: str
+
+
 _COLUMNS: Final = ConversionRow.__struct_fields__
 _INT64: Final = 1 << 63
 _queries = load_queries(Path(__file__).with_name("queries.sql"))
@@ -44,6 +53,20 @@ async def list_projects(db: Connection, projects: Iterable[Key]) -> set[Key]:
     tenant_ids, ids = _columns(projects)
     rows = _queries.list_projects(db, tenant_ids=tenant_ids, project_ids=ids)
     return {(row["tenant_id"], row["id"]) async for row in rows}
+
+
+async def find_reported_projects(
+    db: Connection, tenant_id: uuid.UUID, ids: Iterable[uuid.UUID]
+) -> list[ReportedProject]:
+    """Find those of a tenant's projects that are named."""
+    rows = _queries.find_reported_projects(db, tenant_id=tenant_id, ids=list(ids))
+    return [ReportedProject(**row) async for row in rows]
+
+
+async def find_first_projects(db: Connection, tenant_id: uuid.UUID, limit: int) -> list[ReportedProject]:
+    """Find a tenant's oldest projects."""
+    rows = _queries.find_first_projects(db, tenant_id=tenant_id, limit=limit)
+    return [ReportedProject(**row) async for row in rows]
 
 
 async def insert_rows(db: Connection, rows: Iterable[ConversionRow], now: datetime) -> set[uuid.UUID]:

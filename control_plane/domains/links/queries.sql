@@ -96,8 +96,30 @@ WHERE tenant_id = :tenant_id AND link_id = :link_id AND removed_at IS NULL
   AND id <> ALL (:kept_ids::uuid[]);
 
 -- name: enqueue_publication(tenant_id, link_id)$
+-- Keeps the version that is to be published, as it is explained later (0013_link_versions.sql says how).
 -- The notification wakes the publisher when the transaction commits.
-WITH queued AS (INSERT INTO link_outbox (tenant_id, link_id) VALUES (:tenant_id, :link_id))
+WITH queued AS (
+    INSERT INTO link_outbox (tenant_id, link_id) VALUES (:tenant_id, :link_id)
+), kept AS (
+    INSERT INTO link_versions (tenant_id, link_id, version, changed_at, record)
+    SELECT links.tenant_id, links.id, links.version, links.updated_at, jsonb_build_object(
+        'state', CASE WHEN links.deleted_at IS NOT NULL THEN 'deleted'
+                      WHEN links.is_active THEN 'active' ELSE 'inactive' END,
+        'routing_type', links.routing_type, 'geo_rules', links.geo_rules, 'stickiness', links.stickiness,
+        'forward_query', links.forward_query, 'winner', present.winner, 'variants', present.variants)
+    FROM links
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'id', id, 'label', label, 'url', destination_url, 'weight', weight, 'is_winner', is_winner
+               ) ORDER BY position, id), '[]') AS variants,
+               (array_agg(id) FILTER (WHERE is_winner))[1] AS winner
+        FROM variants
+        WHERE variants.tenant_id = :tenant_id AND variants.link_id = :link_id
+          AND variants.removed_at IS NULL
+    ) AS present
+    WHERE links.tenant_id = :tenant_id AND links.id = :link_id
+    ON CONFLICT DO NOTHING
+)
 SELECT pg_notify('link_outbox', '');
 
 -- name: count_links(tenant_id, user_id)$

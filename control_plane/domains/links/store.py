@@ -174,7 +174,10 @@ async def remove_variants_except(
 
 
 async def enqueue_publication(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID) -> None:
-    """Have the link's record put into Redis once the transaction commits."""
+    """Keep the link's present version, and have its record put into Redis once the transaction commits.
+
+    To be called after all of a change is written, its variants too.
+    """
     await _queries.enqueue_publication(db, tenant_id=tenant_id, link_id=link_id)
 
 

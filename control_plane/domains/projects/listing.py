@@ -9,24 +9,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from control_plane.core.errors import NotFound
 from control_plane.core.page import HIGHEST, LOWEST, cut_keys
 from control_plane.db.pool import load_queries
+from control_plane.domains.projects.errors import ProjectNotFound
 
 if TYPE_CHECKING:
     from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection
 
 _queries = load_queries(Path(__file__).with_name("listing.sql"))
-
-
-class ProjectNotListed(NotFound):
-    """The tenant has no such project."""
-
-    code = "project_not_listed"
-
-    def __init__(self) -> None:
-        super().__init__("Project not found")
 
 
 class ListedProject(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +48,10 @@ async def list_projects(
 
 
 async def fetch_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID) -> ListedProject:
-    """Find a project. Raises ProjectNotListed."""
+    """Find a project. Raises ProjectNotFound."""
     found = await _fetch_projects(db, tenant_id, [project_id])
     if project_id not in found:
-        raise ProjectNotListed
+        raise ProjectNotFound
     return found[project_id]
 
 

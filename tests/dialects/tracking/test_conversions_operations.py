@@ -150,7 +150,10 @@ class TestFields:
             project_id,
             UPSELL,
             {"amount_minor": 500, "refunded_minor": 100, "target_id": uuid.UUID(one)},
+            {"status": "rejected", "refunded_minor": 100, "target_id": uuid.UUID(one)},
         )
+        child = {"refunded_minor": 100, "target_id": uuid.UUID(one)}
+        await add_conversions(pool, holder.tenant_id, project_id, SALE, child, first=5)
         assert await self.get_one(holder, "sales", one) == said | {
             "id": one,
             "project_id": str(project_id),
