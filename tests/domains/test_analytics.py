@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import random
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -53,10 +54,8 @@ ZONES = (
 )
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
-    " Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-    " Version/18.0 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/604.1",
     "Googlebot/2.1 (+http://www.google.com/bot.html)",
 )
 CAMPAIGNS = ("spring", "Spring", "x" * 300, "")
@@ -100,7 +99,9 @@ class Traffic:
             for n in range(40)
         ]
         refunds = [
-            self._make_conversion(ConversionKind.REFUND, n, sale_id=f"{chance.choice('24')}-{chance.randrange(160)}")
+            self._make_conversion(
+                ConversionKind.REFUND, n, sale_id=f"{chance.choice('24')}-{chance.randrange(160)}"
+            )
             for n in range(90)
         ]
         checkouts = [self._make_conversion(ConversionKind.CHECKOUT, n) for n in range(120)]
@@ -401,7 +402,7 @@ async def check_buckets(
     interval = chance.choice(("hour", "day", "week", "month"))
     buckets = await service.list_buckets(db, topic, span, interval)
     assert [buckets[0].start, buckets[-1].until] == [span.start, span.until]
-    for one, following in zip(buckets, buckets[1:], strict=False):
+    for one, following in itertools.pairwise(buckets):
         assert one.until == following.start
         names = {
             "hour": lambda moment: moment.strftime("%F %H %z"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -134,7 +135,7 @@ class TestCut:
         span, faults = settle_range(first, last, zone, NOW)
         assert faults == []
         starts = [*cut_range(span, interval), span.until]  # type: ignore[arg-type]  # one of them
-        return [(b - a) / timedelta(hours=1) for a, b in zip(starts, starts[1:], strict=False)]
+        return [(b - a) / timedelta(hours=1) for a, b in itertools.pairwise(starts)]
 
     def test_days_have_23_or_25_hours_when_clocks_change(self) -> None:
         assert self.lengths("Europe/Berlin", "2026-03-28", "2026-03-30", "day") == [24, 23, 24]
