@@ -8,7 +8,10 @@ link lie as far apart as can be.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, time, timedelta
+import contextlib
+import sys
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -18,7 +21,7 @@ import msgspec
 from control_plane.domains.traffic.model import DIMENSIONS, SubjectKind, campaign_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from control_plane.db.pool import Connection
 
@@ -30,6 +33,7 @@ PROJECT: Final = UUID(int=2)
 CLICK_SHARE, VISIT_SHARE = 0.90, 0.09
 """Of all events; the rest are checkouts and sales, one of each for a click that converted."""
 
+SUMS: Final = ("traffic_slots", "traffic_days", "revenue_slots")
 COUNTS: Final = """count(*) AS clicks, count(*) FILTER (WHERE is_unique) AS uniques,
     count(*) FILTER (WHERE NOT is_bot) AS humans,
     count(*) FILTER (WHERE is_unique AND NOT is_bot) AS human_uniques,
@@ -115,22 +119,35 @@ def link_id(number: int) -> UUID:
 
 async def fill(database_url: str, events: int, now: datetime) -> Filled:
     """Fill a migrated, empty database."""
-    until = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    until = datetime.combine(now.astimezone(UTC).date(), datetime.min.time(), UTC)
     first, second = await _connect(database_url), await _connect(database_url)
     try:
         await _make_owners(first, until)
         indexes = await _drop_indexes(first)
-        await _fill_rows(first, second, events, until)
-        await first.execute(CONVERSIONS)
-        await first.execute("ANALYZE clicks; ANALYZE visits; ANALYZE conversions")
-        await asyncio.gather(_sum_slots(first), _sum_days(second))
-        await _make_indexes([first, second], indexes)
-        for table in ("clicks", "visits", "conversions", "traffic_slots", "traffic_days", "revenue_slots"):
-            await first.execute(f"VACUUM ANALYZE {table}")
+        with _telling("rows"):
+            await _fill_rows(first, second, events, until)
+            await first.execute(CONVERSIONS)
+            await first.execute("ANALYZE clicks; ANALYZE visits; ANALYZE conversions")
+        with _telling("sums"):
+            await asyncio.gather(_sum_slots(first), _sum_days(second))
+        with _telling("indexes"):
+            await _make_indexes([first, second], indexes)
+        with _telling("statistics"):
+            for table in ("clicks", "visits", "conversions", *SUMS):
+                await first.execute(f"VACUUM ANALYZE {table}")
         return await _describe(first, until)
     finally:
         await first.close()
         await second.close()
+
+
+@contextlib.contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Tell how long a part of the filling took."""
+    started = time.perf_counter()
+    yield
+    sys.stdout.write(f"{what}: {time.perf_counter() - started:.0f} s\n")
+    sys.stdout.flush()
 
 
 async def _connect(database_url: str) -> Connection:
@@ -168,7 +185,7 @@ async def _drop_indexes(db: Connection) -> list[str]:
     ):
         await db.execute(f"DROP INDEX {row['name']}")
         made.append(row["definition"].replace(" ON ONLY ", " ON "))
-    for table in ("traffic_slots", "traffic_days", "revenue_slots"):
+    for table in SUMS:
         key = await db.fetchval(
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::text::regclass"
             " AND contype = 'p'",

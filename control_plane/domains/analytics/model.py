@@ -134,6 +134,11 @@ class Revenue(msgspec.Struct, frozen=True, kw_only=True):
     commission_minor: int
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was sold, nor anything changed."""
+        return not any(msgspec.structs.astuple(self)[1:])
+
+    @property
     def net_minor(self) -> int:
         """What is left: sales and upsells without what was refunded."""
         return self.gross_minor + self.upsold_minor - self.refunded_minor
@@ -211,7 +216,7 @@ class FunnelStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def estimate_proportion(successes: int, trials: int) -> Proportion | None:
     """Give the share of `trials` that are `successes`, with Wilson's interval; None without trials."""
-    if trials == 0:
+    if trials <= 0:
         return None
     share, z2 = successes / trials, CONFIDENCE_Z**2
     centre = share + z2 / (2 * trials)

@@ -137,7 +137,7 @@ WITH parts AS (
     WHERE value IS NOT NULL
     GROUP BY value
 ), ranked AS (
-    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value) AS place
+    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value COLLATE "C") AS place
     FROM added
     CROSS JOIN LATERAL (
         SELECT CASE CAST(:sort AS text)
@@ -218,7 +218,7 @@ WITH parts AS (
     WHERE value IS NOT NULL
     GROUP BY value
 ), ranked AS (
-    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value) AS place
+    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value COLLATE "C") AS place
     FROM added
     CROSS JOIN LATERAL (
         SELECT CASE CAST(:sort AS text)
@@ -245,6 +245,7 @@ ORDER BY min(place);
 
 -- name: break_down_link_money(tenant_id, subject_kind, subject, dimension, first_day, end_day, starts, untils, signs, values)
 -- Money of the values, and of all others in rows without a value. counted_at: see conversions.
+-- LIMIT 1 keeps each look-up by key where it stands: joined freely, they may multiply the tables first.
 WITH parts AS (
     SELECT value, currency,
            sum(sales) AS sales, sum(gross_minor) AS gross_minor, sum(upsold_minor) AS upsold_minor,
@@ -277,13 +278,21 @@ WITH parts AS (
                country, device, browser, os, referrer_domain,
                utm_source, utm_medium, utm_campaign, utm_content, utm_term
         FROM conversions conversion
-        JOIN clicks click
-            ON click.tenant_id = conversion.tenant_id AND click.id = conversion.attributed_click
-        LEFT JOIN conversions target
-            ON target.tenant_id = conversion.tenant_id AND target.id = conversion.target_id
-            AND conversion.kind IN (3, 4)
-        LEFT JOIN conversions sale
-            ON sale.tenant_id = target.tenant_id AND sale.id = target.target_id AND target.kind = 4
+        CROSS JOIN LATERAL (
+            SELECT * FROM clicks
+            WHERE tenant_id = conversion.tenant_id AND id = conversion.attributed_click
+            LIMIT 1
+        ) click
+        LEFT JOIN LATERAL (
+            SELECT kind, status, target_id FROM conversions
+            WHERE tenant_id = conversion.tenant_id AND id = conversion.target_id AND conversion.kind IN (3, 4)
+            LIMIT 1
+        ) target ON true
+        LEFT JOIN LATERAL (
+            SELECT status FROM conversions
+            WHERE tenant_id = conversion.tenant_id AND id = target.target_id AND target.kind = 4
+            LIMIT 1
+        ) sale ON true
         WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
           AND (conversion.kind = 2
                OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))
@@ -336,13 +345,21 @@ WITH parts AS (
                country, device, browser, os, referrer_domain,
                utm_source, utm_medium, utm_campaign, utm_content, utm_term
         FROM conversions conversion
-        JOIN clicks click
-            ON click.tenant_id = conversion.tenant_id AND click.id = conversion.attributed_click
-        LEFT JOIN conversions target
-            ON target.tenant_id = conversion.tenant_id AND target.id = conversion.target_id
-            AND conversion.kind IN (3, 4)
-        LEFT JOIN conversions sale
-            ON sale.tenant_id = target.tenant_id AND sale.id = target.target_id AND target.kind = 4
+        CROSS JOIN LATERAL (
+            SELECT * FROM clicks
+            WHERE tenant_id = conversion.tenant_id AND id = conversion.attributed_click
+            LIMIT 1
+        ) click
+        LEFT JOIN LATERAL (
+            SELECT kind, status, target_id FROM conversions
+            WHERE tenant_id = conversion.tenant_id AND id = conversion.target_id AND conversion.kind IN (3, 4)
+            LIMIT 1
+        ) target ON true
+        LEFT JOIN LATERAL (
+            SELECT status FROM conversions
+            WHERE tenant_id = conversion.tenant_id AND id = target.target_id AND target.kind = 4
+            LIMIT 1
+        ) sale ON true
         WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
           AND (conversion.kind = 2
                OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))

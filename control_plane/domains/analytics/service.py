@@ -215,8 +215,7 @@ def _take_off(whole: ValueFigures, parts: list[ValueFigures]) -> ValueFigures:
     counted = _add_counts(one.counts for one in parts)
     counts = Counts(**{name: getattr(whole.counts, name) - getattr(counted, name) for name in COUNTS})
     money = _add_money([whole.revenue, _add_money((one.revenue for one in parts), -1)])
-    left = [one for one in money if any(getattr(one, name) for name in MONEY)]
-    return ValueFigures(None, counts, left)
+    return ValueFigures(None, counts, [one for one in money if not one.is_nothing])
 
 
 def _divide(part: int, whole: int) -> float | None:

@@ -21,7 +21,7 @@ from control_plane.domains.traffic.model import SubjectKind
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterable, Mapping, Sequence
     from datetime import date
 
     from control_plane.core.page import PageRequest
@@ -47,9 +47,7 @@ async def sum_by_variant(db: Connection, topic: Topic, span: Range) -> dict[uuid
     """Give the figures of each variant; projects and campaigns have one, the zero id."""
     facts = {**_keys(topic), "start": span.start, "until": span.until}
     totals = {row["variant_id"]: _read(Totals, row) async for row in _queries.sum_slots(db, **facts)}
-    money: dict[uuid.UUID, list[Revenue]] = {}
-    async for row in _queries.sum_money(db, **facts):
-        money.setdefault(row["variant_id"], []).append(_read(Revenue, row))
+    money = await _collect_money(_queries.sum_money(db, **facts), "variant_id")
     return {
         variant: Figures(totals.get(variant, Totals()), money.get(variant, []))
         for variant in sorted(totals.keys() | money.keys())
@@ -62,9 +60,7 @@ async def sum_by_bucket(
     """Give the figures from each of `starts` to the next; from the last, to the end of `span`."""
     facts = {**_keys(topic), "start": span.start, "until": span.until, "starts": list(starts)}
     totals = {row["bucket"]: _read(Totals, row) async for row in _queries.sum_slots_by_bucket(db, **facts)}
-    money: dict[int, list[Revenue]] = {}
-    async for row in _queries.sum_money_by_bucket(db, **facts):
-        money.setdefault(row["bucket"], []).append(_read(Revenue, row))
+    money = await _collect_money(_queries.sum_money_by_bucket(db, **facts), "bucket")
     return [
         Figures(totals.get(number, Totals()), money.get(number, [])) for number in range(1, len(starts) + 1)
     ]
@@ -110,10 +106,7 @@ async def sum_money_of_values(
         rows = _queries.break_down_link_money(db, **facts)
     else:
         rows = _queries.break_down_project_money(db, **facts, **_project(topic))
-    money: dict[str | None, list[Revenue]] = {}
-    async for row in rows:
-        money.setdefault(row["value"], []).append(_read(Revenue, row))
-    return money
+    return await _collect_money(rows, "value")
 
 
 async def list_variants(db: Connection, tenant_id: uuid.UUID, link_id: uuid.UUID) -> dict[uuid.UUID, str]:
@@ -152,6 +145,16 @@ async def list_campaigns(
         offset=page.offset,
     )
     return [CampaignFigures(row["id"], row["name"], _read(Totals, row)) async for row in rows]
+
+
+async def _collect_money(rows: AsyncIterable[Mapping[str, Any]], key: str) -> dict[Any, list[Revenue]]:
+    """Gather money by one of its columns; what was taken back altogether is left out."""
+    money: dict[Any, list[Revenue]] = {}
+    async for row in rows:
+        revenue = _read(Revenue, row)
+        if not revenue.is_nothing:
+            money.setdefault(row[key], []).append(revenue)
+    return money
 
 
 def _keys(topic: Topic) -> dict[str, Any]:
