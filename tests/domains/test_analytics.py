@@ -29,12 +29,12 @@ from tests.pipeline.test_landing import run_until_drained, ship
 from tests.support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from redis.asyncio import Redis
 
     from control_plane.db.pool import Connection, Pool
-    from control_plane.domains.analytics.model import Counts, Figures, Revenue
+    from control_plane.domains.analytics.model import Counts, Figures, Interval, Measure, Revenue
     from edge.contract.events import Event
 
 TENANT, PROJECT, OTHER_PROJECT = (uuid.UUID(int=number) for number in (1, 2, 3))
@@ -63,7 +63,7 @@ ASPECTS: tuple[SiteAspect, ...] = (
     *("country", "device", "browser", "os", "referrer_domain"),
     *("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term"),
 )
-COUNTS = (
+COUNTS: tuple[Measure, ...] = (
     *("clicks", "uniques", "humans", "human_uniques", "conversions", "human_conversions"),
     *("visits", "human_visits"),
 )
@@ -183,7 +183,11 @@ class Traffic:
 
     def _make_conversion(self, kind: ConversionKind, number: int, *, sale_id: str = "") -> Conversion:
         chance = self._chance
-        brought = chance.choice((self.clicks, self.clicks, self.page_clicks, self.visits, None))
+        sources: tuple[Sequence[Click | PageClick | Visit], ...] = (
+            *(self.clicks, self.clicks, self.page_clicks, self.visits),
+            (),
+        )
+        brought = chance.choice(sources)
         named = str(uuid.UUID(bytes=chance.choice(brought).id)) if brought else ""
         return Conversion(
             id=self._make_id(),
@@ -264,12 +268,10 @@ def read_conversion(row: Any, rows: dict[uuid.UUID, Any], clicks: dict[uuid.UUID
         return None
     click = clicks.get(root["attributed_click"])
     moment = id_time(root["attributed_click"]) if root["attributed_click"] else id_time(root["id"])
-    amount = row["amount_minor"] if all(one["status"] == "completed" for one in chain) else None
-    money = {
-        2: lambda: (1, amount, 0, 0, row["commission_minor"]),
-        3: lambda: (0, 0, 0, amount, 0),
-        4: lambda: (0, 0, amount, 0, row["commission_minor"]),
-    }
+    amount, commission = row["amount_minor"], row["commission_minor"]
+    money: dict[int, tuple[int, ...]] = {}
+    if all(one["status"] == "completed" for one in chain):
+        money = {2: (1, amount, 0, 0, commission), 3: (0, 0, 0, amount, 0), 4: (0, 0, amount, 0, commission)}
     subjects = {row["project_id"]}
     if click is not None:
         subjects |= name_subjects({**click, "project_id": row["project_id"]})
@@ -279,8 +281,8 @@ def read_conversion(row: Any, rows: dict[uuid.UUID, Any], clicks: dict[uuid.UUID
         click["variant_id"] if click else None,
         read_split(click) if click else {},
         {1: {"checkouts": 1}, 2: {"sales": 1}}.get(row["kind"], {}),
-        row["currency"] if amount is not None and row["kind"] in money else None,
-        money[row["kind"]]() if amount is not None and row["kind"] in money else (0,) * 5,
+        row["currency"] if row["kind"] in money else None,
+        money.get(row["kind"], (0,) * 5),
     )
 
 
@@ -399,29 +401,32 @@ async def check_totals(db: Connection, topic: Topic, span: Range, atoms: list[At
 async def check_buckets(
     db: Connection, topic: Topic, span: Range, atoms: list[Atom], chance: random.Random
 ) -> None:
-    interval = chance.choice(("hour", "day", "week", "month"))
+    intervals: tuple[Interval, ...] = ("hour", "day", "week", "month")
+    interval = chance.choice(intervals)
     buckets = await service.list_buckets(db, topic, span, interval)
     assert [buckets[0].start, buckets[-1].until] == [span.start, span.until]
     for one, following in itertools.pairwise(buckets):
         assert one.until == following.start
-        names = {
-            "hour": lambda moment: moment.strftime("%F %H %z"),
-            "day": lambda moment: moment.date(),
-            "week": lambda moment: moment.isocalendar()[:2],
-            "month": lambda moment: (moment.year, moment.month),
-        }[interval]
-        assert names(one.start) == names(one.until - timedelta(microseconds=1)), (one, interval)
-        assert names(one.start) != names(following.start), (one, interval)
+        last = one.until - timedelta(microseconds=1)
+        assert name_bucket(one.start, interval) == name_bucket(last, interval), (one, interval)
+        assert name_bucket(one.start, interval) != name_bucket(following.start, interval), (one, interval)
     for bucket in buckets:
         within = [atom for atom in atoms if bucket.start <= atom.moment < bucket.until]
         assert_same(bucket.figures, within, (topic, span, interval, bucket.start))
+
+
+def name_bucket(moment: datetime, interval: Interval) -> str:
+    """Name the calendar's piece that a local time is part of."""
+    names = {"hour": "%F %H %z", "day": "%F", "week": "%G %V", "month": "%Y %m"}
+    return moment.strftime(names[interval])
 
 
 async def check_values(
     db: Connection, topic: Topic, span: Range, atoms: list[Atom], chance: random.Random
 ) -> None:
     aspects: list[Aspect] = [*ASPECTS, *(("variant",) if topic.kind is SubjectKind.LINK else ())]
-    aspect, sort, limit = chance.choice(aspects), chance.choice(COUNTS), chance.choice((1, 2, 5, 100))
+    aspect, limit = chance.choice(aspects), chance.choice((1, 2, 5, 100))
+    sort: Measure = chance.choice(COUNTS)
     what = (topic, span, aspect, sort, limit)
     breakdown = await service.break_down(db, topic, span, aspect, sort=sort, limit=limit)
     by_value: dict[str | None, list[Atom]] = {}

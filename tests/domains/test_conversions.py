@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from control_plane.core.ids import id_floor
+from control_plane.core.ids import id_floor, id_time
 from control_plane.db.pool import open_pool
-from control_plane.domains.conversions import service
+from control_plane.domains.conversions import listing, service
 from control_plane.domains.conversions.model import Landed, Outcome
-from control_plane.domains.traffic.changes import Changes
+from control_plane.domains.traffic.changes import Changes, subjects_of
+from control_plane.domains.traffic.check import Disagreement, find_disagreements
+from control_plane.domains.traffic.model import Counts, Dimension, Subject, SubjectKind
 from control_plane.domains.traffic.store import write_changes
 from edge.contract.events import Conversion, ConversionKind
 
@@ -85,6 +87,7 @@ async def land(pool: Pool, events: Sequence[Conversion], now: datetime = NOON) -
 
 
 async def arrive(pool: Pool, table: str) -> None:
+    """Land a row, with what it adds to the sums."""
     if table == "visits":
         await pool.execute(
             "INSERT INTO visits (tenant_id, id, project_id, is_unique, is_bot, verdict_version, landed_at,"
@@ -94,28 +97,61 @@ async def arrive(pool: Pool, table: str) -> None:
             PROJECT,
             str(CLICK),
         )
+        project = subjects_of(TENANT, link=None, project_id=PROJECT, campaign=None)
+        await count(pool, project, VISIT, {}, Counts(visits=1, human_visits=1))
     elif table == "page click":
-        await pool.execute(
-            "INSERT INTO clicks (tenant_id, id, project_id, visit_id, click_id, is_prefetch, is_bot,"
-            " is_conversion, verdict_version, landed_at)"
-            " VALUES ($1, $2, $3, $4, 'offer', false, false, false, 2, now())",
-            TENANT,
-            PAGE_CLICK,
-            PROJECT,
-            str(VISIT),
-        )
+        await insert_page_click(pool, str(VISIT))
     else:
-        await pool.execute(
-            "INSERT INTO clicks (tenant_id, id, link_id, variant_id, project_id, country, utm_campaign,"
-            " is_prefetch, is_bot, is_conversion, verdict_version, landed_at)"
-            " VALUES ($1, $2, $3, $4, $5, 'BR', 'spring', false, false, false, 2, now())",
-            TENANT,
-            CLICK,
-            LINK,
-            VARIANT,
-            PROJECT,
-        )
-        await pool.execute("INSERT INTO click_totals VALUES ($1, $2, $3, 1, 0, 0, 0)", TENANT, LINK, VARIANT)
+        await insert_click(pool, CLICK)
+
+
+async def insert_page_click(pool: Pool, visit_id: str | None) -> None:
+    await pool.execute(
+        "INSERT INTO clicks (tenant_id, id, project_id, visit_id, click_id, is_prefetch, is_bot,"
+        " is_conversion, verdict_version, landed_at)"
+        " VALUES ($1, $2, $3, $4, 'offer', false, false, false, 2, now())",
+        TENANT,
+        PAGE_CLICK,
+        PROJECT,
+        visit_id,
+    )
+
+
+async def insert_click(pool: Pool, click_id: uuid.UUID, word: str | None = None) -> None:
+    """Land a click of the link, which others call `word`."""
+    await pool.execute(
+        "INSERT INTO clicks (tenant_id, id, link_id, variant_id, project_id, click_id, country, utm_campaign,"
+        " is_prefetch, is_bot, is_conversion, verdict_version, landed_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, 'BR', 'spring', false, false, false, 2, now())",
+        TENANT,
+        click_id,
+        LINK,
+        VARIANT,
+        PROJECT,
+        word,
+    )
+    await pool.execute(
+        "INSERT INTO click_totals AS kept VALUES ($1, $2, $3, 1, 0, 0, 0)"
+        " ON CONFLICT (tenant_id, link_id, variant_id) DO UPDATE SET clicks = kept.clicks + 1",
+        TENANT,
+        LINK,
+        VARIANT,
+    )
+    subjects = subjects_of(TENANT, link=(LINK, VARIANT), project_id=PROJECT, campaign="spring")
+    split = {Dimension.COUNTRY: "BR", Dimension.UTM_CAMPAIGN: "spring"}
+    await count(pool, subjects, click_id, split, Counts(clicks=1, humans=1))
+
+
+async def count(
+    pool: Pool, subjects: list[Subject], event_id: uuid.UUID, split: dict[Dimension, str], counts: Counts
+) -> None:
+    changes = Changes()
+    changes.count(subjects, id_time(event_id), split, counts)
+    for subject in subjects:
+        if subject.kind == SubjectKind.CAMPAIGN:
+            changes.name_campaign(subject, PROJECT, "spring")
+    async with pool.acquire() as db, db.transaction():
+        await write_changes(db, changes)
 
 
 async def join_all(pool: Pool) -> None:
@@ -141,6 +177,17 @@ async def play(pool: Pool, steps: Sequence[Step], chance: random.Random | None =
     if batch:
         await land(pool, batch)
     await join_all(pool)
+
+
+async def find_wrong(pool: Pool) -> list[Disagreement]:
+    """Compare all sums with the rows."""
+    async with pool.acquire() as db, db.transaction(isolation="repeatable_read", readonly=True):
+        return [one async for one in find_disagreements(db)]
+
+
+async def converted(pool: Pool) -> list[uuid.UUID]:
+    """List the clicks that are marked as conversions."""
+    return [row["id"] for row in await pool.fetch("SELECT id FROM clicks WHERE is_conversion ORDER BY id")]
 
 
 async def read_end(pool: Pool) -> dict[str, Any]:
@@ -183,6 +230,13 @@ STORY: tuple[Step, ...] = (
     report(8, REFUND, "r3", sale_id="s2", amount_minor=2000, is_chargeback=True),
     report(9, SALE, "s4", amount_minor=100),
     report(10, SALE, "s5", click_id="nobody's", amount_minor=200, parent_sale_id="s1"),
+    report(11, SALE, "s6", click_id="the network's own", visit_id=str(VISIT), amount_minor=300),
+    report(12, SALE, "s7", amount_minor=400, status="pending"),
+    report(13, REFUND, "r4", sale_id="s7", amount_minor=400),
+    report(14, SALE, "s7", amount_minor=400, status="rejected"),
+    report(15, CHECKOUT, "c2", status="pending"),
+    report(16, CHECKOUT, "c2", status="abandoned"),
+    report(17, CHECKOUT, "c2", status="rejected"),
 )
 
 
@@ -207,8 +261,9 @@ class TestOrder:
         rows = {row["external_id"]: row for row in end["conversions"]}
         assert (rows["s1"]["refunded_minor"], rows["s1"]["upsold_minor"]) == (1500, 900)
         assert (rows["u1"]["refunded_minor"], rows["s2"]["refunded_minor"]) == (400, 2000)
-        assert {row["status"] for name, row in rows.items() if name != "s3"} == {"completed"}
-        for name in ("c1", "s1", "s2", "s3", "u1", "r1", "r2", "r3"):
+        statuses = {name: row["status"] for name, row in rows.items() if row["status"] != "completed"}
+        assert statuses == {"s3": "pending", "s7": "rejected", "c2": "rejected"}
+        for name in ("c1", "s1", "s2", "s3", "s6", "u1", "r1", "r2", "r3"):
             assert (rows[name]["attributed_click"], rows[name]["link_id"]) == (CLICK, LINK)
         assert rows["s4"]["attributed_click"] is rows["s5"]["attributed_click"] is None
         assert rows["s5"]["has_target"]
@@ -219,12 +274,13 @@ class TestOrder:
             " sum(commission_minor) FROM revenue_slots WHERE subject = $1 AND dimension = 0",
             LINK,
         )
-        assert tuple(money or ()) == (2, 7000, 900, 3900, 500)
+        assert tuple(money or ()) == (3, 7300, 900, 3900, 500)
         counts = await db_pool.fetchrow(
             "SELECT sum(conversions), sum(checkouts), sum(sales) FROM traffic_slots WHERE subject = $1", LINK
         )
-        assert tuple(counts or ()) == (1, 1, 3)
-        assert await db_pool.fetchval("SELECT sum(sales) FROM traffic_slots WHERE subject = $1", PROJECT) == 5
+        assert tuple(counts or ()) == (1, 1, 4)
+        assert await db_pool.fetchval("SELECT sum(sales) FROM traffic_slots WHERE subject = $1", PROJECT) == 6
+        assert await find_wrong(db_pool) == []
 
     @pytest.mark.parametrize("seed", range(20))
     async def test_any_order_ends_like_the_natural_one(self, db_pool: Pool, seed: int) -> None:
@@ -237,6 +293,7 @@ class TestOrder:
         chance.shuffle(steps)
         await play(db_pool, steps, chance)
         assert await read_end(db_pool) == expected
+        assert await find_wrong(db_pool) == []
 
 
 class TestRepeats:
@@ -365,3 +422,126 @@ class TestWaiting:
         )
         assert tuple(sums or ()) == (20, 1)
         assert await db_pool.fetchval("SELECT sum(sales) FROM traffic_slots WHERE subject_kind = 2") == 20
+
+
+class TestClicksOfPages:
+    """A click on a page is marked; of what sums call clicks it is no part."""
+
+    async def test_one_that_nothing_led_to_is_no_click_that_converted(self, db_pool: Pool) -> None:
+        await insert_page_click(db_pool, None)
+        await land(db_pool, [report(1, SALE, "s", click_id="offer")])
+        assert await db_pool.fetchval("SELECT is_conversion FROM clicks")
+        assert await db_pool.fetchval("SELECT sum(conversions) FROM traffic_slots") == 0
+        assert await find_wrong(db_pool) == []
+
+    async def test_one_whose_visit_is_late_gives_what_it_brought_to_the_link(self, db_pool: Pool) -> None:
+        await insert_page_click(db_pool, str(VISIT))
+        await land(db_pool, [report(1, SALE, "s", click_id="offer")])
+        now = await db_pool.fetchrow("SELECT attributed_click, waits_for FROM conversions")
+        assert tuple(now or ()) == (PAGE_CLICK, "visit")
+        await arrive(db_pool, "clicks")
+        await arrive(db_pool, "visits")
+        await join_all(db_pool)
+        now = await db_pool.fetchrow("SELECT attributed_click, waits_for FROM conversions")
+        assert tuple(now or ()) == (CLICK, None)
+        assert await converted(db_pool) == [CLICK]
+        assert await find_wrong(db_pool) == []
+
+
+class TestVisits:
+    async def test_a_click_that_never_comes_leaves_it_to_the_visit(self, db_pool: Pool) -> None:
+        await arrive(db_pool, "clicks")
+        await arrive(db_pool, "visits")
+        await land(db_pool, [report(1, SALE, "s", click_id="the network's", visit_id=str(VISIT))])
+        found = await db_pool.fetchrow("SELECT attributed_click, waits_for FROM conversions")
+        assert tuple(found or ()) == (CLICK, "click")
+
+    async def test_the_click_that_was_named_comes_first_when_it_comes(self, db_pool: Pool) -> None:
+        await arrive(db_pool, "clicks")
+        await arrive(db_pool, "visits")
+        await land(db_pool, [report(1, SALE, "s", click_id="named", visit_id=str(VISIT))])
+        named = uuid.UUID(int=CLICK.int + 7)
+        await insert_click(db_pool, named, "named")
+        await join_all(db_pool)
+        found = await db_pool.fetchrow("SELECT attributed_click, waits_for FROM conversions")
+        assert tuple(found or ()) == (named, None)
+        assert await db_pool.fetchval("SELECT conversions FROM click_totals") == 1
+        assert await converted(db_pool) == [named]
+        assert await find_wrong(db_pool) == []
+
+
+class TestNetRevenue:
+    async def net_of(self, pool: Pool, external_id: str) -> int:
+        sale_id = await pool.fetchval(
+            "SELECT id FROM conversions WHERE kind = 2 AND external_id = $1", external_id
+        )
+        async with pool.acquire() as db, db.transaction():
+            return (await listing.fetch_conversion(db, TENANT, SALE, sale_id)).net_minor
+
+    async def test_a_sale_that_names_a_parent_is_a_sale_of_its_own(self, db_pool: Pool) -> None:
+        await land(
+            db_pool,
+            [
+                report(1, SALE, "s", amount_minor=5000),
+                report(2, SALE, "later", amount_minor=200, parent_sale_id="s"),
+                report(3, REFUND, "r", amount_minor=200, sale_id="later"),
+            ],
+        )
+        assert (await self.net_of(db_pool, "s"), await self.net_of(db_pool, "later")) == (5000, 0)
+
+    async def test_an_upsell_that_is_rejected_takes_its_refunds_along(self, db_pool: Pool) -> None:
+        sold = [
+            report(1, SALE, "s", amount_minor=5000),
+            report(2, UPSELL, "u", amount_minor=900, sale_id="s"),
+            report(3, REFUND, "r", amount_minor=400, sale_id="u"),
+        ]
+        await land(db_pool, sold)
+        assert await self.net_of(db_pool, "s") == 5500
+        await land(db_pool, [report(4, UPSELL, "u", amount_minor=900, sale_id="s", status="rejected")])
+        assert await self.net_of(db_pool, "s") == 5000
+        assert await db_pool.fetchval("SELECT refunded_minor FROM revenue_slots") == 0
+        assert await find_wrong(db_pool) == []
+
+    async def test_another_upsell_leaves_the_others_alone(self, db_pool: Pool) -> None:
+        many = [report(number, UPSELL, f"u{number}", sale_id="s") for number in range(2, 50)]
+        await land(db_pool, [report(1, SALE, "s"), *many])
+        await db_pool.execute("UPDATE conversions SET updated_at = 'epoch'")
+        await land(db_pool, [report(60, UPSELL, "u60", sale_id="s")])
+        touched = await db_pool.fetch(
+            "SELECT external_id FROM conversions WHERE updated_at > 'epoch' ORDER BY external_id"
+        )
+        assert [row["external_id"] for row in touched] == ["s", "u60"]
+
+
+class TestTwoAtOnce:
+    async def test_fifty_refunds_never_exceed_the_sale(self, db_pool: Pool) -> None:
+        await land(db_pool, [report(1, SALE, "s", amount_minor=1000)])
+        refunds = [report(2 + n, REFUND, f"r{n}", sale_id="s", amount_minor=30) for n in range(50)]
+        await asyncio.gather(*(land(db_pool, [refund]) for refund in refunds))
+        completed = await db_pool.fetchval(
+            "SELECT count(*) FROM conversions WHERE kind = 3 AND status = 'completed'"
+        )
+        assert completed == 33
+        assert await db_pool.fetchval("SELECT refunded_minor FROM conversions WHERE kind = 2") == 990
+        assert await find_wrong(db_pool) == []
+
+
+class TestTheCheck:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE conversions SET refunded_minor = refunded_minor + 1 WHERE external_id = 's1'",
+            "UPDATE conversions SET upsold_minor = upsold_minor + 1 WHERE external_id = 's1'",
+            "UPDATE traffic_slots SET checkouts = checkouts + 1 WHERE subject_kind = 1",
+            "UPDATE traffic_slots SET sales = sales + 1 WHERE subject_kind = 3",
+            "UPDATE traffic_slots SET conversions = conversions + 1 WHERE subject_kind = 3",
+            "UPDATE revenue_slots SET gross_minor = gross_minor + 1 WHERE subject_kind = 1 AND dimension = 0",
+            "UPDATE revenue_slots SET refunded_minor = refunded_minor + 1 WHERE subject_kind = 3",
+            "UPDATE revenue_slots SET commission_minor = commission_minor + 1 WHERE dimension = 1",
+        ],
+    )
+    async def test_finds_what_is_wrong(self, db_pool: Pool, statement: str) -> None:
+        await play(db_pool, STORY)
+        assert await find_wrong(db_pool) == []
+        assert await db_pool.execute(statement) != "UPDATE 0"
+        assert await find_wrong(db_pool) != []

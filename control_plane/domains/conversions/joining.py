@@ -49,7 +49,7 @@ class Workbook:
         self._clicks: dict[uuid.UUID, ClickFacts] = {}
 
     async def take(self, rows: Iterable[ConversionRow], *, new: bool = False) -> None:
-        """Take up rows, and all that changes them or is changed by them. `new`: they were just inserted."""
+        """Take up rows, and all that they change. `new`: they were just inserted."""
         added = self._add(rows)
         if new:
             self._new.update(row.id for row in added)
@@ -59,17 +59,12 @@ class Workbook:
                 for row in added
                 if row.target_id is not None and row.target_id not in self.rows
             }
-            parents = await store.find_by_ids(self._db, ids) if ids else []
-            keys = [
-                (row.tenant_id, row.id) for row in added if row.kind in _TARGETS and row.id not in self._new
-            ]
-            children = await store.find_children(self._db, keys) if keys else []
-            added = self._add([*parents, *children])
+            added = self._add(await store.find_by_ids(self._db, ids)) if ids else []
 
     async def settle(self, rows: list[ConversionRow]) -> None:
         """Join rows to their clicks and targets, and what waits for them to them."""
         waiting = await self._find_waiting(rows)
-        await self._attribute([row for row in rows if not row.is_child and row.attributed_click is None])
+        await self._attribute([row for row in rows if not row.is_child])
         at_hand = {row.id: row for row in (*rows, *waiting)}.values()
         children = [row for row in at_hand if row.target_word and row.target_id is None]
         targets = await self._find_targets(children) if children else {}
@@ -80,6 +75,7 @@ class Workbook:
 
     async def save(self) -> None:
         """Write what has changed, and gather what that does to the sums."""
+        await self._take_followers()
         changed = [
             row for row in self.rows.values() if row.id in self._new or row != self._before.get(row.id)
         ]
@@ -92,6 +88,22 @@ class Workbook:
             for row in rows.values():
                 add_effects(self._changes, rows, self._clicks, row, sign=sign)
         await self._mark_clicks()
+
+    async def _take_followers(self) -> None:
+        """Take up the refunds and upsells of what now counts elsewhere, or began or ceased to count.
+
+        Only those: a subscription has a sale with a thousand upsells, and another one changes none of them.
+        """
+        followed = set(self._new)  # their followers were waiting, and are at hand
+        while moved := [
+            row
+            for row in self.rows.values()
+            if row.kind in _TARGETS and row.id not in followed and _has_moved(self._before[row.id], row)
+        ]:
+            followed |= {row.id for row in moved}
+            await self.take(await store.find_children(self._db, [(row.tenant_id, row.id) for row in moved]))
+            for row in self.rows.values():
+                self._follow_root(row)
 
     def _add(self, rows: Iterable[ConversionRow]) -> list[ConversionRow]:
         added = [row for row in rows if row.id not in self.rows]
@@ -182,26 +194,35 @@ class Workbook:
     # --- clicks ----------------------------------------------------------------------------------
 
     async def _attribute(self, rows: list[ConversionRow]) -> None:
-        """Join rows to the clicks that brought them; what names one that is not there yet waits."""
-        by_word = {(row.tenant_id, row.click_id) for row in rows if row.click_id}
-        visits = await self._find_visits(row for row in rows if not row.click_id)
-        by_word |= {(tenant_id, word) for (tenant_id, _id), word in visits.items() if word}
-        clicks, missing = await self._find_clicks(by_word)
+        """Join rows to the best of the clicks that brought them: one of a link, by click_id or by the visit.
+
+        What names one that is not there yet waits for it, whatever it is joined to meanwhile.
+        """
+        visits = await self._find_visits(rows)
+        words = {(row.tenant_id, row.click_id) for row in rows if row.click_id}
+        words |= {(tenant_id, word) for (tenant_id, _id), word in visits.items() if word}
+        clicks, missing = await self._find_clicks(words)
         for row in rows:
-            word, visit_key = row.click_id, _visit_key(row)
-            if word is None and visit_key is not None and visit_key in visits:
-                word = visits[visit_key]
-                if word is None:
-                    row.wait_no_more()
-                    continue
-            click = clicks.get((row.tenant_id, word)) if word else None
-            if click is not None:
-                self._credit(row, click)
-            elif word or visit_key is not None:
-                lacks = missing.get((row.tenant_id, word), Waits.CLICK) if word else Waits.VISIT
-                row.wait(lacks, self._now)
+            ways = [row.click_id] if row.click_id else []
+            lacks_visit = (key := _visit_key(row)) is not None and key not in visits
+            if key is not None and (led := visits.get(key)):
+                ways.append(led)
+            best: ClickFacts | None = None
+            lacks: Waits | None = None
+            for word in ways:
+                click = clicks.get((row.tenant_id, word))
+                lacks = lacks or missing.get((row.tenant_id, word))
+                if click is not None and (best is None or click.link is not None):
+                    best = click
+                if best is not None and best.link is not None:
+                    break
             else:
-                row.wait_no_more()
+                lacks = lacks or (Waits.VISIT if lacks_visit else None)
+            row.wait_no_more()
+            if best is not None:
+                self._credit(row, best)
+            if lacks is not None:
+                row.wait(lacks, self._now)
 
     async def _find_visits(self, rows: Iterable[ConversionRow]) -> dict[Key, str | None]:
         keys = {key for row in rows if (key := _visit_key(row)) is not None}
@@ -210,7 +231,7 @@ class Workbook:
     async def _find_clicks(self, words: set[Word]) -> tuple[dict[Word, ClickFacts], dict[Word, Waits]]:
         """Find clicks by either id. A click on a page stands for the click of a link that led there.
 
-        Gives too what some of them still lack to be told.
+        Gives too what has not arrived yet of those that are missing, or may yet stand for another one.
         """
         if not words:
             return {}, {}
@@ -223,12 +244,13 @@ class Workbook:
         missing: dict[Word, Waits] = {}
         for key in words:
             named = ids.get(key) if ids.get(key) in clicks else others.get(key)
-            if named in clicks:
-                leading = led.get(named, clicks[named])
-                if isinstance(leading, Waits):
-                    missing[key] = leading
-                else:
-                    found[key] = leading
+            if named not in clicks:
+                missing[key] = Waits.CLICK
+                continue
+            leading = led.get(named, clicks[named])
+            if isinstance(leading, Waits):
+                missing[key] = leading
+            found[key] = clicks[named] if isinstance(leading, Waits) or leading.link is None else leading
         return found, missing
 
     async def _find_leading(
@@ -258,7 +280,6 @@ class Workbook:
         row.attributed_click, row.clicked_at = click.id, id_time(click.id)
         row.link_id, row.variant_id = click.link_id, click.variant_id
         row.counted_at = id_time(click.id)
-        row.wait_no_more()
 
     async def _load_clicks(self) -> None:
         """Load the clicks of all rows, as they were and as they are."""
@@ -284,22 +305,25 @@ class Workbook:
         marked = await store.lock_clicks(self._db, keys)
         converted = await store.list_converted(self._db, marked)
         flips = {
-            key: key in converted for key, is_marked in marked.items() if is_marked != (key in converted)
+            key: key in converted
+            for key, click in marked.items()
+            if click.is_conversion != (key in converted)
         }
         if not flips:
             return
         await store.mark_clicks(self._db, flips)
-        for (tenant_id, click_id), is_conversion in flips.items():
-            self._count_click(tenant_id, self._clicks[click_id], 1 if is_conversion else -1)
+        for key, is_conversion in flips.items():
+            sign = 1 if is_conversion else -1
+            self._count_click(key[0], self._clicks[key[1]], sign, is_bot=marked[key].is_bot)
 
-    def _count_click(self, tenant_id: uuid.UUID, click: ClickFacts, sign: int) -> None:
-        """Count a click of a link as a conversion. Clicks on pages are not among the clicks of sums."""
+    def _count_click(self, tenant_id: uuid.UUID, click: ClickFacts, sign: int, *, is_bot: bool) -> None:
+        """Count a click of a link that converts. Those on pages are no part of `clicks`, so not of this."""
         if click.link is None:
             return
         subjects = subjects_of(
             tenant_id, link=click.link, project_id=click.project_id, campaign=click.utm_campaign
         )
-        counts = Counts(conversions=1, human_conversions=int(not click.is_bot))
+        counts = Counts(conversions=1, human_conversions=int(not is_bot))
         self._changes.count(subjects, id_time(click.id), click.split, counts, sign=sign)
         self._changes.convert((tenant_id, *click.link), sign)
 
@@ -311,6 +335,16 @@ def find_rejection(row: ConversionRow, target: ConversionRow) -> str | None:
     if row.kind is ConversionKind.REFUND and target.refunded_minor + row.amount_minor > target.amount_minor:
         return "it exceeds what is left to refund"
     return None
+
+
+def _has_moved(before: ConversionRow, now: ConversionRow) -> bool:
+    """Tell whether what follows a sale or upsell counts otherwise than it did."""
+    return (before.status, before.target_id, before.attributed_click, before.counted_at) != (
+        now.status,
+        now.target_id,
+        now.attributed_click,
+        now.counted_at,
+    )
 
 
 def read_uuid(text: str) -> uuid.UUID | None:

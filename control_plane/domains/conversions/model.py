@@ -30,10 +30,14 @@ STATUS_MOVES: Final = frozenset(
         ("pending", "rejected"),
         ("pending", "abandoned"),
         ("abandoned", "completed"),
+        ("abandoned", "rejected"),
         ("completed", "rejected"),
     }
 )
-"""How a status may change when the same conversion is reported again."""
+"""How a status may change when the same conversion is reported again.
+
+Ever onwards, and from each to all that are further on: whatever order reports come in, the end is the same.
+"""
 
 
 STATUSES: Final = frozenset({"pending", "completed", "abandoned", "rejected"})
@@ -134,6 +138,13 @@ class ClickFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.link_id, self.variant_id
 
 
+class Marks(msgspec.Struct, frozen=True):
+    """What a click is, as of the moment that it was locked."""
+
+    is_conversion: bool
+    is_bot: bool
+
+
 class Outcome(enum.StrEnum):
     """What became of a report."""
 
@@ -156,6 +167,7 @@ def is_readable(event: Conversion) -> bool:
     return (
         event.kind in _KINDS
         and event.status in STATUSES
+        and (event.status != "abandoned" or event.kind == ConversionKind.CHECKOUT)
         and event.source in SOURCES
         and event.currency in DECIMALS
         and 0 < len(event.external_id) <= WORD_LENGTH

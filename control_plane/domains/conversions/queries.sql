@@ -91,7 +91,7 @@ JOIN visits v USING (tenant_id, id);
 
 -- name: lock_clicks(tenant_ids, ids)
 -- And tell whether they are conversions so far. In order of key.
-SELECT c.tenant_id, c.id, c.is_conversion
+SELECT c.tenant_id, c.id, c.is_conversion, c.is_bot
 FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS wanted (tenant_id, id)
 JOIN clicks c USING (tenant_id, id)
 ORDER BY c.tenant_id, c.id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from control_plane.db.pool import load_queries
-from control_plane.domains.conversions.model import ClickFacts, ConversionRow
+from control_plane.domains.conversions.model import ClickFacts, ConversionRow, Marks
 from control_plane.domains.traffic.changes import split_row
 from edge.contract.events import ConversionKind
 
@@ -143,11 +143,11 @@ async def find_visits(db: Connection, keys: Iterable[Key]) -> dict[Key, str | No
     return {(row["tenant_id"], row["id"]): row["click_id"] async for row in rows}
 
 
-async def lock_clicks(db: Connection, keys: Iterable[Key]) -> dict[Key, bool]:
-    """Hold clicks, and tell which are marked as conversions."""
+async def lock_clicks(db: Connection, keys: Iterable[Key]) -> dict[Key, Marks]:
+    """Hold clicks, and tell what they are marked as."""
     tenant_ids, ids = _columns(keys)
     rows = _queries.lock_clicks(db, tenant_ids=tenant_ids, ids=ids)
-    return {(row["tenant_id"], row["id"]): row["is_conversion"] async for row in rows}
+    return {(row["tenant_id"], row["id"]): Marks(row["is_conversion"], row["is_bot"]) async for row in rows}
 
 
 async def list_converted(db: Connection, keys: Iterable[Key]) -> set[Key]:

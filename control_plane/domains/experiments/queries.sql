@@ -50,6 +50,7 @@ WITH sales AS MATERIALIZED (
         JOIN conversions refund ON refund.tenant_id = :tenant_id AND refund.target_id = upsell.id
                                AND refund.kind = 3 AND refund.status = 'completed'
         WHERE upsell.tenant_id = :tenant_id AND upsell.target_id = sales.id AND upsell.kind = 4
+          AND upsell.status = 'completed'
           AND (:change_window::bigint IS NULL
                OR id_millis(refund.id) - id_millis(sales.click_id) <= :change_window)
     ) AS change

@@ -43,7 +43,9 @@ async def find_disagreements(db: Connection) -> AsyncIterator[Disagreement]:
         _queries.compare_slots,
         _queries.compare_visits,
         _queries.compare_days,
-        _queries.compare_sales,
+        _queries.compare_money,
+        _queries.compare_checkouts,
+        _queries.compare_targets,
         _queries.compare_marks,
     ):
         async for row in compare(db):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +13,6 @@ from tests.dialects.tracking.conftest import make_holder
 from tests.dialects.tracking.rows import add_clicks, add_project, make_id
 
 if TYPE_CHECKING:
-    import uuid
-
     import asyncpg
     import httpx
 
@@ -306,7 +305,8 @@ class TestStatus:
     async def test_a_sale_marks_its_click(
         self, pool: asyncpg.Pool, writer: KeyHolder, project_id: uuid.UUID
     ) -> None:
-        (click,) = await add_clicks(pool, writer.tenant_id, {"project_id": project_id})
+        of_link = {"project_id": project_id, "link_id": uuid.UUID(int=7), "variant_id": uuid.UUID(int=8)}
+        (click,) = await add_clicks(pool, writer.tenant_id, of_link)
         made = await post(writer, "sales", sale_id="s", amount="1", click_id=click)
         assert made["click_id"] == click
         assert await pool.fetchval("SELECT is_conversion FROM clicks")
