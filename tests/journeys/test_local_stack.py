@@ -156,16 +156,17 @@ async def test_the_demo_link_and_the_key_are_of_one_project(stack: Stack) -> Non
 async def test_a_winner_takes_all_visitors_until_it_is_taken_back(stack: Stack) -> None:
     ready = stack.ready
     headers, links = {"X-API-Key": ready["api_key"]}, f"{ready['api_url']}/api/v1/public/links"
-    link = httpx.get(links, headers=headers).raise_for_status().json()["items"][0]
-    winner = f"{links}/{link['id']}/winner"
-    httpx.post(winner, headers=headers, json={"variant": "B"}).raise_for_status()
 
     def hosts() -> set[str]:
         return {httpx.URL(stack.follow().headers["location"]).host for _ in range(30)}
 
-    await eventually(lambda: hosts() == {"example.org"})
-    httpx.delete(winner, headers=headers).raise_for_status()
-    await eventually(lambda: hosts() == {"example.com", "example.org"})
+    async with httpx.AsyncClient(headers=headers) as api:
+        (link,) = (await api.get(links)).raise_for_status().json()["items"]
+        winner = f"{links}/{link['id']}/winner"
+        (await api.post(winner, json={"variant": "B"})).raise_for_status()
+        await eventually(lambda: hosts() == {"example.org"})
+        (await api.delete(winner)).raise_for_status()
+        await eventually(lambda: hosts() == {"example.com", "example.org"})
 
 
 def test_what_would_be_mailed_is_shown(stack: Stack) -> None:
