@@ -164,7 +164,7 @@ def _keys(topic: Topic) -> dict[str, Any]:
 
 
 def _filters(topic: Topic) -> dict[str, Any]:
-    """Say which rows the sums of a subject are of. None: no filter, which `plan_for_values` makes cost nothing."""
+    """Say which rows the sums of a subject are of; None filters nothing. See `plan_for_values`."""
     link_id = topic.id if topic.kind is SubjectKind.LINK else None
     return {"link_id": link_id, "project_id": topic.project_id, "campaign": topic.campaign}
 
