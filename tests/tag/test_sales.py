@@ -50,48 +50,46 @@ async def test_the_snippet_may_come_after_the_tag_and_goes_on_as_before(shop: Sh
     assert shop.conversions()[0].amount_minor == 1990
 
 
-@pytest.mark.parametrize(
-    ("fields", "name"),
-    [("{id: 's1'}", "s1"), ("{sale_id: 's2'}", "s2"), ("{id: 7}", "7"), ("{}", "")],
-    ids=["id", "alias", "number", "none"],
-)
-async def test_a_sale_has_one_name_and_the_page_is_told_it(
-    shop: Shop, page: Page, fields: str, name: str
-) -> None:
+async def test_a_sale_has_one_name_and_the_page_is_told_it(shop: Shop, page: Page) -> None:
     await page.goto(shop.url("/a"))
-    told = await page.evaluate(f"switchyard.track('sale', {{...{fields}, amount: '5'}})")
-    await eventually(lambda: shop.conversions())
-    assert shop.conversions()[0].external_id == str(told)
-    assert str(told) == name or (name == "" and uuid.UUID(told).version == 7)
+    told = [
+        str(await page.evaluate(f"switchyard.track('sale', {{{name} amount: '5'}})"))
+        for name in ("id: 's1',", "sale_id: 's2',", "id: 7,", "")
+    ]
+    assert told[:3] == ["s1", "s2", "7"]
+    assert uuid.UUID(told[3]).version == 7
+    await eventually(lambda: len(shop.conversions()) == 4)
+    assert [sale.external_id for sale in shop.conversions()] == told
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        ("switchyard.track('purchase', {id: 'x'})", "event must be checkout, sale or upsell"),
-        ("switchyard.track()", "event must be checkout, sale or upsell"),
-        ("switchyard.track('sale')", "amount is required"),
-        ("switchyard.track('sale', null)", "amount is required"),
-        ("switchyard.track('sale', 'x')", "amount is required"),
-        ("switchyard.track('sale', {amount: 0.1 + 0.2})", "amount "),
-        ("switchyard.track('sale', {amount: NaN})", "amount is required"),
-        ("switchyard.track('sale', {amount: 5, currency: 'EURO'})", "currency "),
-        ("switchyard.track('sale', {id: {}, amount: 5})", "id must be text"),
-        ("switchyard.track('sale', {amount: 5n})", "BigInt"),
-        ("const x = {}; x.x = x; switchyard.track('sale', x)", "circular"),
-        ("switchyard.track('sale', {amount: 5, note: 'x'.repeat(20000)})", "too long"),
-        ("switchyard.q.push('nothing')", "is not a function"),
-        ("switchyard.q.push(['nothing'])", "is not a function"),
-        ("switchyard.q.push()", "not iterable"),
-    ],
-    ids=str,
-)
-async def test_bad_calls_warn_and_throw_nothing(page: Page, shop: Shop, call: str, words: str) -> None:
+BAD_CALLS = {
+    "switchyard.track('purchase', {id: 'x'})": "event must be checkout, sale or upsell",
+    "switchyard.track()": "event must be checkout, sale or upsell",
+    "switchyard.track('sale')": "amount is required",
+    "switchyard.track('sale', null)": "amount is required",
+    "switchyard.track('sale', 'x')": "amount is required",
+    "switchyard.track('sale', {amount: NaN})": "amount is required",
+    "switchyard.track('sale', {amount: 0.1 + 0.2})": "amount ",
+    "switchyard.track('sale', {amount: 5, currency: 'EURO'})": "currency ",
+    "switchyard.track('sale', {id: {}, amount: 5})": "id must be text",
+    "switchyard.track('sale', {amount: 5n})": "BigInt",
+    "const x = {}; x.x = x; switchyard.track('sale', x)": "circular",
+    "switchyard.track('sale', {amount: 5, note: 'x'.repeat(20000)})": "too long",
+    "switchyard.q.push('nothing')": "is not a function",
+    "switchyard.q.push(['nothing'])": "is not a function",
+    "switchyard.q.push()": "not iterable",
+}
+
+
+async def test_bad_calls_warn_and_throw_nothing(page: Page, shop: Shop) -> None:
     warnings: list[str] = []
     page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
     await page.goto(shop.url("/a"))
-    await page.evaluate(f"(() => {{ {call} }})()")
-    await eventually(lambda: any(words in warning for warning in warnings))
+    await eventually(lambda: shop.visits())
+    for call, words in BAD_CALLS.items():
+        warnings.clear()
+        await page.evaluate(f"(() => {{ {call} }})()")
+        await eventually(lambda words=words: any(words in warning for warning in warnings))  # type: ignore[misc]
     await page.evaluate("switchyard.track('checkout', {id: 'k1'})")
     await eventually(lambda: shop.conversions())
     assert [event.external_id for event in shop.conversions()] == ["k1"]
