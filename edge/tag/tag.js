@@ -8,13 +8,12 @@
   const options = script.dataset;
   const endpoint = new URL("/_/", script.src);
   const auto = options.auto ?? "visits outbound marked";
-  const waits = options.consent === "required";
   // Parameters whose values are never sent, and those that later routes keep.
   const SECRET = /pass|pwd|secret|token|e-?mail|phone|session|auth(?!or)|api.?key/i;
   const CAMPAIGN = /\b(utm_\w+|campaign(id)?|ad_?group(id)?|keyword|network|device|(g|fb|tt)clid)=[^&]+/gi;
   const FRAGMENT = options.spa === "hash" ? /#(?![/!]).*/ : /#.*/;
 
-  let given; // consent; undefined: not asked
+  let allowed = options.consent !== "required" || undefined; // to send; false: refused
   let clientId, clickId, visitId;
   let campaign = {}; // parameters by name
   let unseen; // visit
@@ -34,7 +33,7 @@
 
   const newId = () =>
     Date.now().toString(16).padStart(12, "0").replace(/.{8}/, "$&-") +
-    "-7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (crypto.getRandomValues(new Uint8Array(1))[0] % 16).toString(16));
+    "-7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (Math.random() * 16 | 0).toString(16));
 
   const route = () => location.href.replace(FRAGMENT, "");
 
@@ -54,14 +53,14 @@
   });
 
   const put = (kind, fields) => {
-    if ((waits && given === false) || queue.length > (kind === "event" ? 99 : 49)) return;
+    if (allowed === false || queue.length > (kind === "event" ? 99 : 49)) return;
     fields = { project: options.project, visit_id: visitId, click_id: clickId, ...fields };
     if (JSON.stringify(fields).length > 16000) throw RangeError("too long");
     queue.push({ kind, fields });
     flush();
   };
 
-  const isHeld = () => (waits && !given) || document.prerendering;
+  const isHeld = () => !allowed || document.prerendering;
   const write = ({ fields }) => JSON.stringify({ client_id: clientId, ...fields });
 
   const post = async (item) => {
@@ -79,28 +78,29 @@
         for (const { fields } of queue) if (fields.visit_id === ours) fields.visit_id = visit_id;
       }
     } catch {}
-    failures = status === 429 || status > 499 ? failures + 1 : 0;
-    return pause;
+    const failed = status === 429 || status > 499;
+    failures = failed ? failures + 1 : 0;
+    return failed && (pause || 2 ** failures * 500) * (1 + Math.random() / 2);
   };
 
   const flush = async () => {
     if (busy || !queue[0] || isHeld()) return;
     busy = queue[0];
     const pause = await post(busy);
-    if (!failures) queue = queue.filter((item) => item !== busy);
+    if (!pause) queue = queue.filter((item) => item !== busy);
     save();
     busy = failures < 8;
     if (busy) setTimeout(() => {
       busy = 0;
       flush();
-    }, failures && (pause || 2 ** failures * 500) * (1 + Math.random() / 2));
+    }, pause);
   };
 
-  // What may be lost on the way is kept: the same id counts once.
+  // A beacon may get lost, so all of it stays: the same id counts once.
   const leave = () => {
     if (isHeld()) return;
-    queue = queue.filter((item) =>
-      item === busy || !navigator.sendBeacon?.(endpoint + item.kind, write(item)) && post(item) || failures);
+    for (const item of queue) if (item !== busy)
+      item.sent = item.sent || navigator.sendBeacon?.(endpoint + item.kind, write(item)) || post(item);
     save();
   };
 
@@ -114,30 +114,31 @@
 
   const arrive = () => {
     if (!unseen || document.prerendering || document.visibilityState === "hidden") return;
-    put("visit", unseen);
+    const fields = unseen;
     unseen = 0;
+    put("visit", fields);
   };
 
   const moved = (how) => {
     const before = here;
-    const parts = here.split(/[?&]/);
     here = route();
     // A URL that only loses parameters is tidied.
-    if (how === "replaceState" ? here.split(/[?&]/).some((part) => !parts.includes(part)) : here !== before) begin(before);
+    if (how === "replaceState" ? here.split(/[?&]/).some((part) => !before.split(/[?&]/).includes(part)) : here !== before)
+      begin(before);
     arrive();
   };
 
   const clicked = (event) => {
     const find = (selector) => event.composedPath().find((node) => node.matches?.(selector));
     const link = find("a[href],area[href]");
-    const web = /^http/.test(link?.protocol);
-    if (web && clickId && options.forward && link.matches(options.forward) && !/[?&]click_id=/.test(link.search))
+    const web = clean(link?.href);
+    if (web && clickId && allowed && options.forward && link.matches(options.forward) && !/[?&]click_id=/.test(link.search))
       link.search += (link.search && "&") + "click_id=" + encodeURIComponent(clickId);
     const element = (auto.includes("marked") && find("[data-switchyard-click]")) ||
       (auto.includes("outbound") && web && link.host !== location.host && link);
     if (element && event.button < 2) put("click", {
       id: newId(),
-      target_url: clean(link?.href),
+      target_url: web,
       element_type: element.dataset.switchyardClick || element.localName,
       element_text: element.textContent.trim().match(/^.{0,255}/su)[0],
       url: address(),
@@ -150,10 +151,10 @@
     return id;
   };
 
-  const consent = (is) => {
-    given = is === true;
-    if (waits && !given) queue = [];
-    clientId = given && !navigator.globalPrivacyControl ? clientId || newId() : "";
+  const consent = (given) => {
+    allowed = given === true || options.consent !== "required";
+    if (!allowed) queue = [];
+    clientId = given === true && !navigator.globalPrivacyControl ? clientId || newId() : "";
     flush();
     save();
     if (!clientId) delete localStorage.switchyard;
@@ -166,16 +167,15 @@
     else flush();
   };
 
-  const api = { track: safely(track), consent: safely(consent) };
-  const run = safely(([name, ...given]) => api[name](...given));
-  window.switchyard = { ...api, q: { push: run } };
+  const run = safely(([name, ...given]) => window.switchyard[name](...given));
+  window.switchyard = { track: safely(track), consent: safely(consent), q: { push: run } };
 
   safely(() => {
-    const kept = safely(() => JSON.parse(localStorage.switchyard || "{}"))() || {};
-    if (kept.clientId) {
+    const kept = safely(() => JSON.parse(localStorage.switchyard || 0))();
+    if (kept?.clientId) {
       ({ clientId } = kept);
       consent(true);
-      if (clientId && Date.now() - kept.at < 864e5) ({ clickId, campaign, queue } = kept);
+      if (clientId && Date.now() - kept.at < 864e5) ({ clickId, campaign = {}, queue = [] } = kept);
     }
     begin(document.referrer);
     early?.q?.forEach(run);
@@ -186,6 +186,7 @@
     on("click", clicked);
     on("auxclick", clicked);
     for (const type of ["visibilitychange", "prerenderingchange", "pagehide", "pageshow"]) on(type, pageChanged);
+    on("storage", () => clientId && !localStorage.switchyard && consent(false));
     if (options.spa === "off") return;
     on("popstate", moved);
     window.navigation?.addEventListener("currententrychange", safely((event) => moved(event.navigationType + "State")));

@@ -82,6 +82,7 @@ BROKEN = {
     "full storage": """Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError") };
         Object.defineProperty(window, "localStorage", {value: new Proxy({}, {set() { throw Error("full") }})})""",
     "foreign storage": "localStorage.switchyard = 'not JSON'",
+    "half of what was stored": "localStorage.switchyard = JSON.stringify({clientId: 'x', at: Date.now()})",
     "frozen history": "Object.freeze(history)",
 }
 

@@ -304,6 +304,8 @@ class TestAnswers:
                 break
         status, answer = edge.report("/_/visit", long)
         assert (status, answer["error"]["code"]) == (503, "journal_full")
+        headers = dict(edge.ask("/_/visit", json.dumps(long).encode()).headers)
+        assert (headers["retry-after"], headers["access-control-expose-headers"]) == ("5", "retry-after")
         assert edge.count(Counter.JOURNAL_FULL) == 2
         assert len(edge.events()) == edge.count(Counter.VISITS)
 
