@@ -39,9 +39,9 @@ class BareBrowser:
             os.dup2(its_end, 3)
             os.dup2(its_other_end, 4)
 
-        self._process = subprocess.Popen(  # noqa: PLW1509  nothing else can put pipes at 3 and 4
+        self._process = subprocess.Popen(
             self._command,
-            preexec_fn=place_pipes,
+            preexec_fn=place_pipes,  # noqa: PLW1509  nothing else can put pipes at 3 and 4
             close_fds=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

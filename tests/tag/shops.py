@@ -44,7 +44,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class Site(_Server):
-    """Serves `page`, or what `pages` has for a path, with `headers`. `asked`: paths, as they were asked for."""
+    """Serves `page`, or what `pages` has for a path, with `headers`. `asked`: the paths asked for."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _PageHandler)

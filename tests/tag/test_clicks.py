@@ -53,7 +53,7 @@ async def test_a_click_says_what_was_clicked_and_where(shop: Shop, page: Page, a
 async def test_each_way_to_follow_a_link_counts_once(shop: Shop, page: Page, away: str, how: str) -> None:
     shop.site.page = shop.tag() + f'<p>Text</p><a href="{away}">Go</a>'
     await page.goto(shop.url("/a"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     if how == "click":
         await page.click("a")
         await page.wait_for_url(away)
@@ -76,7 +76,7 @@ async def test_each_way_to_follow_a_link_counts_once(shop: Shop, page: Page, awa
     if how == "right":
         await check_texts(shop, page, [])
     else:
-        await eventually(lambda: shop.clicks())
+        await eventually(shop.clicks)
         assert [click.target_url for click in shop.clicks()] == [away]
 
 

@@ -51,11 +51,12 @@ async def test_clicks_and_sales_of_a_page_that_is_left_arrive(shop: Shop, page: 
 async def test_more_than_a_beacon_may_hold_goes_by_itself(shop: Shop, page: Page) -> None:
     shop.site.page = shop.tag()
     await page.goto(shop.url("/a"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     # 20 times 12 KB: a browser takes 64 KiB of beacons at once. The page is hidden, not gone.
     await page.evaluate(
         """() => {
-            for (let i = 0; i < 20; i++) switchyard.track("sale", {id: `s${i}`, amount: 5, note: "x".repeat(12000)});
+            const note = "x".repeat(12000);
+            for (let i = 0; i < 20; i++) switchyard.track("sale", {id: `s${i}`, amount: 5, note});
             Object.defineProperty(document, "visibilityState", {value: "hidden"});
             document.dispatchEvent(new Event("visibilitychange"));
         }"""
@@ -75,7 +76,7 @@ async def test_what_did_not_arrive_is_sent_again_under_its_id(
     gateway.faults = [fault, fault]
     await page.goto(remote_shop.url("/a"))
     await page.evaluate("switchyard.track('sale', {id: 's1', amount: 5})")
-    await eventually(lambda: remote_shop.conversions())
+    await eventually(remote_shop.conversions)
     visits = [json.loads(body)["visit_id"] for path, body in gateway.posts if path == "/_/visit"]
     assert (len(visits), len(set(visits))) == (3, 1)
     assert {uuid.UUID(bytes=visit.id) for visit in remote_shop.visits()} == {uuid.UUID(visits[0])}
@@ -100,7 +101,7 @@ async def test_a_page_waits_as_long_as_the_edge_asks_it_to(
     await eventually(lambda: not gateway.faults)
     remote_shop.register()
     stream.mset(markers)  # type: ignore[arg-type]  # bytes, as they came
-    await eventually(lambda: remote_shop.visits())
+    await eventually(remote_shop.visits)
     waits = await page.evaluate("waits")
     assert 1000 <= waits[0] <= 1500
     assert any(40_000 <= wait <= 60_000 for wait in waits)
@@ -116,7 +117,7 @@ async def test_it_gives_up_in_the_end_and_begins_again_with_the_next(
     await eventually(lambda: not gateway.faults)
     assert remote_shop.visits() == []
     await page.evaluate("switchyard.track('checkout', {id: 'k1'})")
-    await eventually(lambda: remote_shop.conversions())
+    await eventually(remote_shop.conversions)
     assert len(remote_shop.visits()) == 1
     assert len([path for path, _ in gateway.posts if path == "/_/visit"]) == 9
     assert max(await page.evaluate("waits")) <= 96_000
@@ -125,7 +126,7 @@ async def test_it_gives_up_in_the_end_and_begins_again_with_the_next(
 async def test_what_is_refused_is_not_sent_again(remote_shop: Shop, gateway: Gateway, page: Page) -> None:
     remote_shop.register(version=2, accepts_tag_sales=False)
     await page.goto(remote_shop.url("/a"))
-    await eventually(lambda: remote_shop.visits())
+    await eventually(remote_shop.visits)
     await page.evaluate("switchyard.track('sale', {id: 's1', amount: 5})")
     await page.evaluate("history.pushState(0, '', '/b')")
     await eventually(lambda: len(remote_shop.visits()) == 2)
@@ -137,7 +138,7 @@ async def test_a_page_that_is_hidden_while_the_edge_is_away_keeps_its_sale(
 ) -> None:
     await page.add_init_script(QUICK)
     await page.goto(remote_shop.url("/a"))
-    await eventually(lambda: remote_shop.visits())
+    await eventually(remote_shop.visits)
     gateway.faults = ["dropped"] * 5
     await page.evaluate("switchyard.track('sale', {id: 's1', amount: 5})")
     await page.wait_for_function("waits.length > 0")
@@ -148,7 +149,7 @@ async def test_a_page_that_is_hidden_while_the_edge_is_away_keeps_its_sale(
             Object.defineProperty(document, "visibilityState", {value: "visible"});
         }"""
     )
-    await eventually(lambda: remote_shop.conversions())
+    await eventually(remote_shop.conversions)
     assert {sale.external_id for sale in remote_shop.conversions()} == {"s1"}
 
 
@@ -157,11 +158,11 @@ async def test_visits_reach_an_edge_that_is_started_again(
 ) -> None:
     """Stays last: it takes the worker of this file away."""
     await page.goto(shop.url("/a"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     edge.kill()
     await page.evaluate("switchyard.track('sale', {id: 's1', amount: 5})")
     edge.workers.clear()
     edge.start()
     await edge.ready()
-    await eventually(lambda: shop.conversions(), timeout_s=30)
+    await eventually(shop.conversions, timeout_s=30)
     assert {sale.external_id for sale in shop.conversions()} == {"s1"}

@@ -60,7 +60,7 @@ async def test_by_default_nothing_is_stored_or_named(shop: Shop, page: Page) -> 
 async def test_secrets_stay_in_the_browser(shop: Shop, page: Page) -> None:
     secrets = "email=a%40b.example&E-Mail=x&pass=x&access_token=x&session_id=x&api_key=x&phone=x&auth=x"
     await page.goto(shop.url(f"/a?{secrets}&author=me&x=1#access_token=x"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     query = shop.paths()[0].removeprefix("/a?")
     assert query == "email=&E-Mail=&pass=&access_token=&session_id=&api_key=&phone=&auth=&author=me&x=1"
 
@@ -82,7 +82,7 @@ async def test_what_was_not_sent_is_kept_over_pages_only_with_consent(
     remote_shop: Shop, gateway: Gateway, page: Page
 ) -> None:
     await page.goto(remote_shop.url("/a"))
-    await eventually(lambda: remote_shop.visits())
+    await eventually(remote_shop.visits)
     gateway.faults = [(503, {})] * 100
     await page.evaluate("switchyard.track('sale', {id: 'unkept', amount: 5})")
     await eventually(lambda: len(gateway.faults) < 100)
@@ -93,11 +93,13 @@ async def test_what_was_not_sent_is_kept_over_pages_only_with_consent(
     gateway.posts.clear()
     await page.goto(remote_shop.url("/c"))
     gateway.faults.clear()
-    await eventually(lambda: remote_shop.conversions())
+    await eventually(remote_shop.conversions)
     assert {sale.external_id for sale in remote_shop.conversions()} == {"kept"}
 
 
-async def test_who_withdraws_is_forgotten_in_every_tab(remote_shop: Shop, gateway: Gateway, page: Page) -> None:
+async def test_who_withdraws_is_forgotten_in_every_tab(
+    remote_shop: Shop, gateway: Gateway, page: Page
+) -> None:
     await page.goto(remote_shop.url("/a?click_id=c1"))
     await page.evaluate("switchyard.consent(true); localStorage.other = 1")
     other = await page.context.new_page()
@@ -134,7 +136,9 @@ async def test_where_consent_is_required_nothing_leaves_before_it(
     assert gateway.posts == []
     await page.evaluate("switchyard.consent(true)")
     await eventually(lambda: len(gateway.posts) == 4)
-    await eventually(lambda: len(remote_shop.visits()) == 2 and remote_shop.clicks() and remote_shop.conversions())
+    await eventually(
+        lambda: len(remote_shop.visits()) == 2 and remote_shop.clicks() and remote_shop.conversions()
+    )
     assert remote_shop.paths() == ["/a?click_id=c1&gclid=g1", "/b?gclid=g1"]
     assert all(visit.click_id == "c1" and visit.client_id for visit in remote_shop.visits())
     # It is remembered: the next page asks no more.

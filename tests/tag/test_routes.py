@@ -109,7 +109,9 @@ async def test_routes_do_not_count_where_the_page_says_so(shop: Shop, page: Page
 
 async def test_the_pages_own_errors_stay_its_own(shop: Shop, page: Page) -> None:
     await page.goto(shop.url("/a"))
-    thrown = "(() => { try { history.pushState(0, '', 'https://other.example/') } catch (e) { return e.name } })()"
+    thrown = (
+        "(() => { try { history.pushState(0, '', 'https://other.example/') } catch (e) { return e.name } })()"
+    )
     assert await page.evaluate(thrown) == "SecurityError"
     await all_reported(shop, page)
     assert shop.paths() == ["/a"]

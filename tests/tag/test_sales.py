@@ -23,7 +23,8 @@ STUB = "<script>window.switchyard = window.switchyard || {q: []}</script>"
 async def test_what_was_said_before_the_tag_came_is_sent_in_order(shop: Shop, page: Page) -> None:
     shop.site.page = f"""{STUB}<script>
         switchyard.q.push(["track", "checkout", {{id: "k1"}}]);
-        switchyard.q.push(["track", "sale", {{id: "s1", amount: "19.90", currency: "EUR", checkout_id: "k1"}}]);
+        switchyard.q.push(["track", "sale", {{id: "s1", amount: "19.90", currency: "EUR",
+                                        checkout_id: "k1"}}]);
         switchyard.q.push(["track", "upsell", {{id: "u1", sale_id: "s1", amount: 5, product_id: "p1"}}]);
         </script>{shop.tag()}"""
     await page.goto(shop.url("/thanks?click_id=c1"))
@@ -37,7 +38,7 @@ async def test_what_was_said_before_the_tag_came_is_sent_in_order(shop: Shop, pa
     assert (sale.external_id, sale.amount_minor, sale.currency) == ("s1", 1990, "EUR")
     assert (sale.checkout_id, sale.source) == ("k1", "tag")
     assert (upsell.parent_sale_id, upsell.amount_minor, upsell.product_id) == ("s1", 500, "p1")
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     visit_id = str(uuid.UUID(bytes=shop.visits()[0].id))
     assert {(event.click_id, event.visit_id) for event in shop.conversions()} == {("c1", visit_id)}
 
@@ -46,7 +47,7 @@ async def test_the_snippet_may_come_after_the_tag_and_goes_on_as_before(shop: Sh
     await page.goto(shop.url("/a"))
     await page.evaluate("window.switchyard = window.switchyard || {q: []}")
     await page.evaluate("switchyard.q.push(['track', 'sale', {id: 's1', amount: 19.9}])")
-    await eventually(lambda: shop.conversions())
+    await eventually(shop.conversions)
     assert shop.conversions()[0].amount_minor == 1990
 
 
@@ -85,11 +86,11 @@ async def test_bad_calls_warn_and_throw_nothing(page: Page, shop: Shop) -> None:
     warnings: list[str] = []
     page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
     await page.goto(shop.url("/a"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     for call, words in BAD_CALLS.items():
         warnings.clear()
         await page.evaluate(f"(() => {{ {call} }})()")
         await eventually(lambda words=words: any(words in warning for warning in warnings))  # type: ignore[misc]
     await page.evaluate("switchyard.track('checkout', {id: 'k1'})")
-    await eventually(lambda: shop.conversions())
+    await eventually(shop.conversions)
     assert [event.external_id for event in shop.conversions()] == ["k1"]

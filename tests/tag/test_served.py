@@ -50,7 +50,8 @@ async def test_a_browser_that_has_it_gets_it_no_second_time(shop: Shop, page: Pa
 async def test_it_runs_under_a_strict_policy(shop: Shop, page: Page) -> None:
     edge = shop.edge_url
     shop.site.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src {edge} 'self'; connect-src {edge}; require-trusted-types-for 'script'"
+        f"default-src 'none'; script-src {edge} 'self'; connect-src {edge};"
+        " require-trusted-types-for 'script'"
     )
     shop.site.pages["/shop.js"] = (
         "text/javascript",
@@ -79,8 +80,8 @@ BROKEN = {
     "no navigation": "Object.defineProperty(window, 'navigation', {value: undefined})",
     "no storage": """for (const name of ["localStorage", "sessionStorage"])
         Object.defineProperty(window, name, {get() { throw new DOMException("no", "SecurityError") }})""",
-    "full storage": """Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError") };
-        Object.defineProperty(window, "localStorage", {value: new Proxy({}, {set() { throw Error("full") }})})""",
+    "full storage": """Object.defineProperty(window, "localStorage",
+        {value: new Proxy({}, {set() { throw new DOMException("full", "QuotaExceededError") }})})""",
     "foreign storage": "localStorage.switchyard = 'not JSON'",
     "half of what was stored": "localStorage.switchyard = JSON.stringify({clientId: 'x', at: Date.now()})",
     "frozen history": "Object.freeze(history)",
@@ -93,7 +94,7 @@ async def test_it_works_in_odd_browsers(shop: Shop, page: Page, environment: str
     shop.site.pages["/next"] = ("text/html", "Next")
     shop.site.page = shop.tag() + "<b data-switchyard-click>B</b>"
     await page.goto(shop.url("/a"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     await page.evaluate("switchyard.consent(true); history.pushState(0, '', '/b')")
     await page.evaluate(
         """() => {
@@ -118,5 +119,5 @@ async def test_it_needs_no_secure_context(shop: Shop, page: Page) -> None:
 async def test_a_frame_that_may_store_nothing_is_a_page_too(shop: Shop, page: Page) -> None:
     shop.site.pages["/outer"] = ("text/html", '<iframe sandbox="allow-scripts" src="/inner"></iframe>')
     await page.goto(shop.url("/outer"))
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     assert shop.paths() == ["/inner"]

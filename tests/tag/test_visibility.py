@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AHEAD = '<script type="speculationrules">{"prerender": [{"urls": ["/next"], "eagerness": "immediate"}]}</script>'
+AHEAD = (
+    '<script type="speculationrules">{"prerender": [{"urls": ["/next"], "eagerness": "immediate"}]}</script>'
+)
 
 
 async def test_a_tab_behind_is_a_visit_once_it_is_seen(shop: Shop, bare_browser: BareBrowser) -> None:
@@ -24,7 +26,7 @@ async def test_a_tab_behind_is_a_visit_once_it_is_seen(shop: Shop, bare_browser:
     assert bare_browser.run(behind, "document.visibilityState") == "hidden"
     # What a script reports there is not held back, and shows that the visit has been: it comes after it.
     bare_browser.run(behind, "switchyard.track('checkout', {id: 'k1'})")
-    await eventually(lambda: shop.conversions())
+    await eventually(shop.conversions)
     assert shop.paths() == ["/front"]
     bare_browser.show(behind)
     await eventually(lambda: len(shop.visits()) == 2)
@@ -46,7 +48,7 @@ async def test_a_page_that_is_rendered_ahead_reports_nothing_until_it_is_shown(
     tab = bare_browser.open(shop.url("/first"))
     await eventually(lambda: "/ahead" in shop.site.asked)
     bare_browser.run(tab, "switchyard.track('checkout', {id: 'k1'})")
-    await eventually(lambda: shop.conversions())
+    await eventually(shop.conversions)
     assert (shop.paths(), [sale.external_id for sale in shop.conversions()]) == (["/first"], ["k1"])
     bare_browser.run(tab, "location.href = '/next'")
     await eventually(lambda: len(shop.conversions()) == 2)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_a_page_is_a_visit(shop: Shop, page: Page) -> None:
     await page.goto(shop.url("/a?click_id=c1&x=1#part"), referer="https://news.example/story?q=1#part")
-    await eventually(lambda: shop.visits())
+    await eventually(shop.visits)
     (visit,) = shop.visits()
     assert visit.landing_url == shop.url("/a?click_id=c1&x=1")
     assert (visit.click_id, visit.client_id) == ("c1", "")
@@ -31,7 +31,7 @@ async def test_a_script_that_is_included_twice_counts_once(shop: Shop, page: Pag
     await page.goto(shop.url("/a"))
     await page.evaluate("history.pushState(0, '', '/b')")
     await page.evaluate("switchyard.track('checkout', {id: 'k1'})")
-    await eventually(lambda: shop.conversions())
+    await eventually(shop.conversions)
     assert shop.paths() == ["/a", "/b"]
     assert len(shop.conversions()) == 1
 
