@@ -55,10 +55,12 @@ async def edge(
     del stream
     processes = EdgeProcesses(tmp_path_factory.mktemp("edge"), redis_database, server="wire")
     processes.start()
-    await processes.ready()
-    yield processes
-    assert "Traceback" not in processes.log()
-    processes.kill()
+    try:
+        await processes.ready()
+        yield processes
+        assert "Traceback" not in processes.log()
+    finally:
+        processes.kill()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

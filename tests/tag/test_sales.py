@@ -82,6 +82,10 @@ BAD_CALLS = {
 }
 
 
+async def is_warned(words: str, warnings: list[str]) -> None:
+    await eventually(lambda: any(words in warning for warning in warnings))
+
+
 async def test_bad_calls_warn_and_throw_nothing(page: Page, shop: Shop) -> None:
     warnings: list[str] = []
     page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
@@ -90,7 +94,7 @@ async def test_bad_calls_warn_and_throw_nothing(page: Page, shop: Shop) -> None:
     for call, words in BAD_CALLS.items():
         warnings.clear()
         await page.evaluate(f"(() => {{ {call} }})()")
-        await eventually(lambda words=words: any(words in warning for warning in warnings))  # type: ignore[misc]
+        await is_warned(words, warnings)
     await page.evaluate("switchyard.track('checkout', {id: 'k1'})")
     await eventually(shop.conversions)
     assert [event.external_id for event in shop.conversions()] == ["k1"]
