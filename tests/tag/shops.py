@@ -187,7 +187,7 @@ class Shop:
     def _events(self) -> list[Event]:
         return [
             event
-            for _entry_id, fields in self._redis.xrange(redis_keys.events(0)) or ()  # type: ignore[union-attr]  # redis-py's union
-            for payload in split_frames(read_chunk(fields).body)  # type: ignore[arg-type]  # the same
+            for _entry_id, fields in self._redis.xrange(redis_keys.events(0)) or ()
+            for payload in split_frames(read_chunk(fields).body)  # type: ignore[arg-type]  # redis-py's union
             if getattr(event := decode_event(payload), "project_id", b"") == self.project_id.bytes
         ]
