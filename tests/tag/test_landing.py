@@ -25,7 +25,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_what_comes_twice_is_one_row(  # noqa: PLR0913  a pipeline's parts
-    remote_shop: Shop, gateway: Gateway, page: Page, stream: Redis, database_url: str, redis_database: str
+    *,
+    remote_shop: Shop,
+    gateway: Gateway,
+    page: Page,
+    stream: Redis,
+    database_url: str,
+    redis_database: str,
 ) -> None:
     remote_shop.site.page = remote_shop.tag() + "<b data-switchyard-click>B</b>"
     # The edge takes each in, and its answer is lost.
@@ -44,7 +50,8 @@ async def test_what_comes_twice_is_one_row(  # noqa: PLR0913  a pipeline's parts
         uuid.UUID(bytes=TENANT),
     )
     await pool.execute(
-        "INSERT INTO projects (tenant_id, id, name, created_at, updated_at) VALUES ($1, $2, 'a', now(), now())",
+        "INSERT INTO projects (tenant_id, id, name, created_at, updated_at)"
+        " VALUES ($1, $2, 'a', now(), now())",
         uuid.UUID(bytes=TENANT),
         remote_shop.project_id,
     )
