@@ -151,6 +151,8 @@ class Shop:
         self.edge_url = edge_url
         self.project_id = uuid.uuid4()
         self._redis = redis
+        self._seen: list[Event] = []
+        self._after = b"-"
         site.page = self.tag()
 
     def register(self, *, version: int = 1, **facts: object) -> None:
@@ -185,9 +187,10 @@ class Shop:
         return [event for event in self._events() if isinstance(event, kind)]
 
     def _events(self) -> list[Event]:
-        return [
-            event
-            for _entry_id, fields in self._redis.xrange(redis_keys.events(0)) or ()
-            for payload in split_frames(read_chunk(fields).body)  # type: ignore[arg-type]  # redis-py's union
-            if getattr(event := decode_event(payload), "project_id", b"") == self.project_id.bytes
-        ]
+        for entry_id, fields in self._redis.xrange(redis_keys.events(0), min=self._after) or ():
+            self._after = b"(" + entry_id  # type: ignore[operator]  # redis-py's union
+            for payload in split_frames(read_chunk(fields).body):  # type: ignore[arg-type]  # the same
+                event = decode_event(payload)
+                if getattr(event, "project_id", b"") == self.project_id.bytes:
+                    self._seen.append(event)
+        return self._seen
