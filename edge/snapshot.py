@@ -191,6 +191,8 @@ class SnapshotKeeper:
         self._feed = feed
         self._interval_s = interval_s
         self._restored_ms = 0
+        self.is_read = False
+        """Whether what the file has is in memory, or never will be."""
         self._written_revision = self._read_revision()
 
     def read_age_s(self) -> int | None:
@@ -226,6 +228,8 @@ class SnapshotKeeper:
         except (OSError, BadSnapshotError) as error:
             log.warning("snapshot_not_used", path=str(self._path), error=str(error))
             return
+        finally:
+            self.is_read = True
         log.info("snapshot_read", links=snapshot.links, serving=not self._feed.has_begun)
 
     def _restore_domains(self, snapshot: Snapshot) -> None:

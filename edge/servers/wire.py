@@ -39,7 +39,11 @@ DRAIN_S: Final = 10.0
 LAST_REQUEST_S: Final = 2.0
 """How long a connection without a request may still send its last one then."""
 LINKS_S: Final = 1.0
-"""How long a worker that starts waits for its links before it takes connections without them."""
+"""How long a worker that starts waits for Redis to have every link, and at least for its snapshot.
+
+A Redis that hangs is given up on after longer than that, and only then does the snapshot count: connections
+that were taken before would be refused links that this host has.
+"""
 LINKS_POLL_S: Final = 0.01
 OWN_FILES: Final = 200
 """Files that a worker keeps open besides its connections: journals, sockets, Redis, logs."""
@@ -88,7 +92,7 @@ async def _await_links(worker: Worker, predecessor: int, stop: asyncio.Event) ->
     deadline = time.monotonic() + LINKS_S
     is_said = False
     while not (worker.is_ready or stop.is_set()):
-        if time.monotonic() > deadline:
+        if worker.has_read_snapshot and time.monotonic() > deadline:
             if not _is_alive(predecessor):
                 return
             if not is_said:
