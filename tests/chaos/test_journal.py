@@ -15,7 +15,7 @@ from edge.contract.events import FRAME_HEADER, decode_event
 from edge.segment import SEGMENT_NAME, map_segment, read_segment
 from tests.chaos.chaos_stack import EDGES, ChaosStack, chaos_stack
 from tests.chaos.disturbances import stopped
-from tests.chaos.exactness import assert_nothing_lost, assert_rollups_agree, list_clicks, take_stock
+from tests.chaos.exactness import assert_nothing_lost, assert_sums_agree, list_clicks, take_stock
 from tests.chaos.visitors import Visitors
 from tests.support import eventually
 
@@ -115,7 +115,7 @@ async def test_corrupted_tail_is_cut_and_reported(doomed_stack: ChaosStack) -> N
     await eventually(find_missing, timeout_s=60)
     async with stack.database() as db:
         assert not lost & set(await list_clicks(db))
-        await assert_rollups_agree(db)
+        await assert_sums_agree(db)
     await eventually(lambda: _has_no_lag(stack), timeout_s=60)
     assert b"switchyard_edge_journal_damage_total 2\n" in stack.get("/_/metrics")
     assert "the record there is not whole" in "".join(
