@@ -41,6 +41,19 @@ _MARK = "switchyard:tests"
 """Key that says: this Redis database belongs to the tests."""
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add each test's group to its id, by which pytest-xdist keeps a group on one worker.
+
+    Its own way of doing so (3.8.0) has no effect since pytest 9.2: each worker started every group's servers.
+    """
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(suffix := f"@{mark.args[0]}"):
+            item._id = type(item._id).parse(item.nodeid + suffix)
+
+
 class TestServer(Protocol):
     """A database server as tests see it."""
 

@@ -135,7 +135,7 @@ def find_wrong(report: Report) -> list[str]:
 
 
 async def _find_settled(stack: ChaosStack) -> Events | None:
-    """Give the edge's figures, if all that was journaled is shipped, has landed, and is in the ledger once."""
+    """Give the edge's figures, if all that was journaled is shipped, has landed, and is in the ledger."""
     health = stack.health()
     if health is None:
         return None
