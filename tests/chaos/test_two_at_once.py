@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.cases import NO_FLUSHER, NO_POSTGRES, NO_REDIS, Case, assert_case
+from tests.chaos.chaos_stack import EDGES
 from tests.chaos.disturbances import (
     edges_restarted_without_stores,
     killed,
@@ -61,6 +62,14 @@ CASES = [
         "edges restarted without Redis and Postgres",
         edges_restarted_without_stores,
         ("Links come from a snapshot", *NO_POSTGRES),
+        breaks=True,
+        forgets=True,
+        is_short=True,
+    ),
+    Case(
+        "edges restarted beside an empty Redis",
+        together(redis_stays_empty, killed(*EDGES)),
+        ("Links come from a snapshot", "Redis does not have every link"),
         breaks=True,
         forgets=True,
         is_short=True,
