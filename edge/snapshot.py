@@ -204,6 +204,7 @@ class SnapshotKeeper:
     async def keep(self) -> None:
         """Restore, then write whenever something has changed, until cancelled."""
         await self._restore()
+        self.is_read = True
         while True:
             await asyncio.sleep(self._interval_s)
             if not self._is_fresh():
@@ -228,8 +229,6 @@ class SnapshotKeeper:
         except (OSError, BadSnapshotError) as error:
             log.warning("snapshot_not_used", path=str(self._path), error=str(error))
             return
-        finally:
-            self.is_read = True
         log.info("snapshot_read", links=snapshot.links, serving=not self._feed.has_begun)
 
     def _restore_domains(self, snapshot: Snapshot) -> None:
