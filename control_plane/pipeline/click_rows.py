@@ -8,7 +8,6 @@ fixed size are one `struct` call, and what follows from a user agent or a referr
 
 from __future__ import annotations
 
-import socket
 import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,6 +16,7 @@ from control_plane.core.user_agents import REMEMBERED
 from control_plane.pipeline.campaign_parameters import REMEMBERED as PARAMETERS_REMEMBERED
 from control_plane.pipeline.campaign_parameters import read_parameters
 from control_plane.pipeline.enrichment import describe_client, find_referrer_domain
+from control_plane.pipeline.networks import pack_address
 from control_plane.pipeline.verdicts import VERDICT_VERSION
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _UNIQUE, _NOT_UNIQUE = struct.pack(">i?", 1, True), struct.pack(">i?", 1, False)
 _LENGTH = struct.Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _FAMILY_V4, _FAMILY_V6 = 2, 3
+_V4_BYTES: Final = 4
 _V4_KEPT, _V6_KEPT = 3, 6
 """Bytes of an address that are kept when it is truncated: a /24 and a /48."""
 
@@ -120,15 +121,10 @@ def _referrer_columns(referrer: str) -> bytes:
 
 def _address(ip: str, *, truncate: bool) -> bytes:
     """Encode an inet: family, prefix length, "is a network", length, bytes. NULL if not an address."""
-    try:
-        if ":" in ip:
-            data, family = socket.inet_pton(socket.AF_INET6, ip.partition("%")[0]), _FAMILY_V6
-            kept = _V6_KEPT
-        else:
-            data, family = socket.inet_pton(socket.AF_INET, ip), _FAMILY_V4
-            kept = _V4_KEPT
-    except OSError:
+    data = pack_address(ip)
+    if data is None:
         return _NULL
+    family, kept = (_FAMILY_V4, _V4_KEPT) if len(data) == _V4_BYTES else (_FAMILY_V6, _V6_KEPT)
     if truncate:
         data = data[:kept] + bytes(len(data) - kept)
     return _LENGTH.pack(4 + len(data)) + bytes((family, len(data) * 8, 0, len(data))) + data

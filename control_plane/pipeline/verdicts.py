@@ -9,12 +9,17 @@ Reasons are looked for in an order, the surest first; the first that holds is st
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from control_plane.core.user_agents import REMEMBERED, BotReason, judge_user_agent
-from control_plane.pipeline.networks import DATACENTERS, MAIL_SCANNERS, NetworkList, read_networks
+from control_plane.core.user_agents import BotReason, judge_user_agent
+from control_plane.pipeline.networks import (
+    DATACENTERS,
+    MAIL_SCANNERS,
+    NetworkList,
+    pack_address,
+    read_networks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +40,6 @@ class Judge:
     def __init__(self, datacenters: list[str]) -> None:
         self._datacenters = NetworkList(datacenters)
         self._mail_scanners = NetworkList(MAIL_SCANNERS.split())
-        self._judge_address = lru_cache(maxsize=REMEMBERED)(self._look_up_address)
 
     @classmethod
     def read(cls, source: str) -> Judge:
@@ -63,10 +67,13 @@ class Judge:
             return BotReason.RATE
         return reason
 
-    def _look_up_address(self, ip: str) -> BotReason | None:
-        if self._mail_scanners.holds(ip):
+    def _judge_address(self, ip: str) -> BotReason | None:
+        packed = pack_address(ip)
+        if packed is None:
+            return None
+        if self._mail_scanners.holds(packed):
             return BotReason.MAIL_SCANNER
-        return BotReason.DATACENTER if self._datacenters.holds(ip) else None
+        return BotReason.DATACENTER if self._datacenters.holds(packed) else None
 
 
 class MinuteCounter:

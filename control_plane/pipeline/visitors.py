@@ -7,7 +7,6 @@ deleted some days later (jobs/upkeep.py). So a visitor who comes back another da
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -25,11 +24,10 @@ if TYPE_CHECKING:
 DAY_MS: Final = 86_400_000
 PARTS: Final = 8
 """Tables that `visitors_seen` consists of, of which each holds every eighth day."""
-REMEMBERED: Final = 20_000
 SALTS_REMEMBERED: Final = 64
 
-SeenKey: TypeAlias = tuple[bytes, int, int]
-"""(link or project, day since 1970, visitor)"""
+SeenKey: TypeAlias = tuple[int, bytes, int]
+"""(day since 1970, link or project, visitor)"""
 
 _EPOCH_DAY: Final = EPOCH.date()
 _queries = load_queries(Path(__file__).with_name("visitors.sql"))
@@ -55,7 +53,6 @@ class VisitorSalts:
         return {day: self._salts[day] for day in days}
 
 
-@lru_cache(maxsize=REMEMBERED)
 def number_visitor(salt: bytes, tenant_id: bytes, ip: str, user_agent: str) -> int:
     """Give the number of a visitor: 64 bits, with a sign, as Postgres keeps them."""
     seen = b"\0".join((tenant_id, ip.encode(errors="replace"), user_agent.encode(errors="replace")))
@@ -64,20 +61,21 @@ def number_visitor(salt: bytes, tenant_id: bytes, ip: str, user_agent: str) -> i
 
 async def mark_seen(db: Connection, keys: Iterable[SeenKey]) -> set[SeenKey]:
     """Note that visitors were seen; give those that were not before. In order of key, for all alike."""
-    ordered = sorted(set(keys), key=lambda key: (key[1] % PARTS, key[0], key[1], key[2]))
+    ordered = sorted(set(keys))
     if not ordered:
         return set()
+    # Many visitors of few subjects on one day or two: those are converted once.
+    dates = {day: date_of(day) for day in {key[0] for key in ordered}}
+    subjects = {subject: UUID(bytes=subject) for subject in {key[1] for key in ordered}}
+    days = {date: day for day, date in dates.items()}
     rows = _queries.mark_seen(
         db,
-        parts=[day % PARTS for _subject, day, _visitor in ordered],
-        subjects=[UUID(bytes=subject) for subject, _day, _visitor in ordered],
-        days=[date_of(day) for _subject, day, _visitor in ordered],
-        visitor_ids=[visitor for _subject, _day, visitor in ordered],
+        parts=[day % PARTS for day, _subject, _visitor in ordered],
+        subjects=[subjects[subject] for _day, subject, _visitor in ordered],
+        days=[dates[day] for day, _subject, _visitor in ordered],
+        visitor_ids=[visitor for _day, _subject, visitor in ordered],
     )
-    return {
-        (UUID(str(row["subject"])).bytes, (row["day"] - _EPOCH_DAY).days, row["visitor_id"])
-        async for row in rows
-    }
+    return {(days[row[0]], row[1].bytes, row[2]) async for row in rows}
 
 
 def date_of(day: int) -> date:

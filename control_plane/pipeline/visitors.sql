@@ -12,4 +12,4 @@ SELECT *
 FROM unnest(CAST(:parts AS smallint[]), CAST(:subjects AS uuid[]), CAST(:days AS date[]),
             CAST(:visitor_ids AS bigint[])) AS new (part, subject, day, visitor_id)
 ON CONFLICT DO NOTHING
-RETURNING subject, day, visitor_id;
+RETURNING day, subject, visitor_id;

@@ -9,7 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from control_plane.core.user_agents import BotReason, judge_user_agent
-from control_plane.pipeline.networks import DATACENTERS, MAIL_SCANNERS, NetworkList, read_networks
+from control_plane.pipeline.networks import (
+    DATACENTERS,
+    MAIL_SCANNERS,
+    NetworkList,
+    pack_address,
+    read_networks,
+)
 from control_plane.pipeline.verdicts import (
     MOST_PER_MINUTE,
     VISITORS_COUNTED,
@@ -115,11 +121,16 @@ class TestNetworkList:
             for start, size in zip(starts, sizes, strict=False)
         ]
         expected = any(ipaddress.ip_address(ip) in ipaddress.ip_network(block) for block in blocks)
-        assert NetworkList(blocks).holds(ip) is expected
+        assert NetworkList(blocks).holds(ipaddress.ip_address(ip).packed) is expected
 
-    @pytest.mark.parametrize("ip", ["", "x", "999.1.1.1", "1.2.3.4.5"])
+    @pytest.mark.parametrize("ip", ["", "x", "999.1.1.1", "1.2.3.4.5", "1.2.3", "1::2::3", "1.1.1.1\0"])
     def test_what_is_no_address_lies_nowhere(self, ip: str) -> None:
-        assert not NetworkList(["0.0.0.0/0", "::/0"]).holds(ip)
+        assert pack_address(ip) is None
+        assert Judge(["0.0.0.0/0", "::/0"]).judge(FIREFOX, ip) is None
+
+    @given(st.ip_addresses().map(str))
+    def test_addresses_are_read_as_the_standard_library_does(self, ip: str) -> None:
+        assert pack_address(ip) == ipaddress.ip_address(ip).packed
 
     def test_the_lists_are_well_formed(self) -> None:
         assert len(read_networks(DATACENTERS)) == len(set(read_networks(DATACENTERS))) > 150
