@@ -1,0 +1,57 @@
+"""Carry out erasures, and forget who visitors were once their tenant's time for that is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from control_plane.domains.privacy import forgetting, store
+from control_plane.domains.privacy.model import Forgotten
+from control_plane.jobs.upkeep import LEDGER_KEPT, SALTS_KEPT
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from control_plane.db.pool import Pool
+    from control_plane.settings import Settings
+
+AT_ONCE: Final = 100
+SUBJECTS_KEPT: Final = LEDGER_KEPT
+"""How late what an erasure is about is still recognised: as long as a journal is known."""
+
+_log = structlog.get_logger()
+
+
+async def carry_out_erasures(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Forget what is to be erased; one erasure that fails does not keep up the others."""
+    async with pool.acquire() as db:
+        due = await store.list_due(db, now, AT_ONCE)
+    for erasure in due:
+        try:
+            await forgetting.erase(pool, erasure, now)
+        except Exception:
+            _log.exception("erasure_failed", erasure_id=str(erasure.id))
+        else:
+            _log.info("erasure_carried_out", erasure_id=str(erasure.id))
+
+
+async def apply_retention(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Forget who visitors were, in the events of tenants that say for how long they are to be known."""
+    async with pool.acquire() as db:
+        retentions = await store.list_retentions(db)
+    for retention in retentions:
+        forgotten = await forgetting.apply_retention(pool, retention, now)
+        if forgotten != Forgotten():
+            _log.info("visitors_forgotten", tenant_id=str(retention.tenant_id), rows=str(forgotten))
+
+
+async def trim_erased_subjects(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Forget what erasures were about, once it can no longer be recognised in what lands.
+
+    A visitor's number means nothing once the salt of its day is gone.
+    """
+    async with pool.acquire() as db, db.transaction():
+        days = SALTS_KEPT + timedelta(days=2)
+        await store.trim_subjects(db, noted_before=now - SUBJECTS_KEPT, visitors_before=(now - days).date())
