@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from control_plane.domains.privacy import forgetting, store
 from control_plane.domains.privacy.model import Forgotten
-from control_plane.jobs.upkeep import LEDGER_KEPT, SALTS_KEPT
+from control_plane.jobs.upkeep import LEDGER_KEPT
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,10 +47,6 @@ async def apply_retention(pool: Pool, _settings: Settings, now: datetime) -> Non
 
 
 async def trim_erased_subjects(pool: Pool, _settings: Settings, now: datetime) -> None:
-    """Forget what erasures were about, once it can no longer be recognised in what lands.
-
-    A visitor's number means nothing once the salt of its day is gone.
-    """
+    """Forget what erasures were about, once nothing can land any more that they would be recognised in."""
     async with pool.acquire() as db, db.transaction():
-        days = SALTS_KEPT + timedelta(days=2)
-        await store.trim_subjects(db, noted_before=now - SUBJECTS_KEPT, visitors_before=(now - days).date())
+        await store.trim_subjects(db, now - SUBJECTS_KEPT)

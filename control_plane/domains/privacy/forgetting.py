@@ -85,7 +85,7 @@ async def _erase_once(pool: Pool, erasure: DueErasure, now: datetime) -> None:
         traces = await _trace(db, erasure)
         # Noted before they are forgotten: what lands meanwhile is known to belong to them.
         async with db.transaction():
-            await store.note_subjects(db, erasure.tenant_id, erasure.id, _subjects_of(erasure, traces), now)
+            await store.note_subjects(db, erasure.tenant_id, erasure.id, _subjects_of(traces), now)
         forgotten = await forget_rows(db, erasure.tenant_id, traces.rows)
         if forgotten != Forgotten():
             async with db.transaction():
@@ -104,9 +104,11 @@ async def _trace(db: Connection, erasure: DueErasure) -> Traces:
     )
     visitors = _noted_visitors(noted) | (traces.visitors if erasure.whole_visitor else set())
     if visitors:
-        more = await find_visitors_rows(db, erasure.tenant_id, visitors)
-        traces = await find_traces(db, erasure.tenant_id, traces.ids | more)
-        traces.visitors = visitors
+        others = await find_visitors_rows(db, erasure.tenant_id, visitors)
+        more = await find_traces(db, erasure.tenant_id, others)
+        traces.rows.add(more.rows)
+        traces.ids |= more.ids
+    traces.visitors = visitors
     return traces
 
 
@@ -118,11 +120,9 @@ def _noted_visitors(noted: Iterable[NotedSubject]) -> set[tuple[int, date]]:
     }
 
 
-def _subjects_of(erasure: DueErasure, traces: Traces) -> list[NotedSubject]:
+def _subjects_of(traces: Traces) -> list[NotedSubject]:
     subjects = [NotedSubject(key=named.bytes) for named in sorted(traces.ids)]
-    if erasure.whole_visitor or erasure.kind is ErasureKind.VISITOR:
-        subjects += [NotedSubject(key=visitor_key(number), day=day) for number, day in traces.visitors]
-    return subjects
+    return subjects + [NotedSubject(key=visitor_key(number), day=day) for number, day in traces.visitors]
 
 
 async def forget_rows(db: Connection, tenant_id: uuid.UUID, rows: Rows) -> Forgotten:

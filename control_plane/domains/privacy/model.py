@@ -47,7 +47,12 @@ class ErasureRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> bytes:
         """Give what the same request is recognised by."""
-        said = [self.kind, self.subject, None if self.day is None else self.day.isoformat(), self.whole_visitor]
+        said = [
+            self.kind,
+            self.subject,
+            None if self.day is None else self.day.isoformat(),
+            self.whole_visitor,
+        ]
         return hashlib.sha256(msgspec.json.encode(said)).digest()
 
 
@@ -95,6 +100,12 @@ class Rows(msgspec.Struct):
     clicks: set[uuid.UUID] = msgspec.field(default_factory=set)
     visits: set[uuid.UUID] = msgspec.field(default_factory=set)
     conversions: dict[uuid.UUID, uuid.UUID] = msgspec.field(default_factory=dict)
+
+    def add(self, others: Rows) -> None:
+        """Take up others of the same tenant."""
+        self.clicks |= others.clicks
+        self.visits |= others.visits
+        self.conversions |= others.conversions
 
 
 class Forgotten(msgspec.Struct, frozen=True):

@@ -80,15 +80,14 @@ ON CONFLICT DO NOTHING;
 SELECT key, is_asked, day FROM erased_subjects WHERE tenant_id = :tenant_id AND erasure_id = :erasure_id;
 
 -- name: list_new_subjects(after)
-SELECT s.number, s.tenant_id, s.erasure_id, s.key, s.is_asked AND e.whole_visitor AS tells_visitor
+SELECT s.number, s.tenant_id, s.erasure_id, s.key, s.day, s.is_asked AND e.whole_visitor AS tells_visitor
 FROM erased_subjects s
 JOIN erasures e ON e.tenant_id = s.tenant_id AND e.id = s.erasure_id
 WHERE s.number > :after
 ORDER BY s.number;
 
--- name: trim_subjects(noted_before, visitors_before)!
-DELETE FROM erased_subjects
-WHERE noted_at < :noted_before OR day < :visitors_before;
+-- name: trim_subjects(noted_before)!
+DELETE FROM erased_subjects WHERE noted_at < :noted_before;
 
 -- name: read_horizon()$
 -- Transactions that write and have begun so far have lower numbers.

@@ -23,7 +23,6 @@ from control_plane.domains.privacy.model import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-    from datetime import date
 
     from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection
@@ -118,7 +117,11 @@ async def finish(db: Connection, erasure: DueErasure, *, keeps_subject: bool, no
 
 
 async def note_subjects(
-    db: Connection, tenant_id: uuid.UUID, erasure_id: uuid.UUID, subjects: Iterable[NotedSubject], now: datetime
+    db: Connection,
+    tenant_id: uuid.UUID,
+    erasure_id: uuid.UUID,
+    subjects: Iterable[NotedSubject],
+    now: datetime,
 ) -> None:
     """Note what an erasure is about. Nobody else can until the transaction ends, so it comes last in it."""
     listed = list(subjects)
@@ -140,14 +143,21 @@ async def list_subjects(db: Connection, erasure: DueErasure) -> list[NotedSubjec
     return [NotedSubject(**row) async for row in rows]
 
 
+async def list_attributed(
+    db: Connection, tenant_ids: list[uuid.UUID], ids: list[uuid.UUID]
+) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID, uuid.UUID | None]]:
+    """Give (tenant, id, project, attributed click) of those of these conversions that there are."""
+    return [tuple(row) async for row in _queries.list_attributed(db, tenant_ids=tenant_ids, ids=ids)]
+
+
 async def list_new_subjects(db: Connection, after: int) -> list[Any]:
     """List what was noted behind this number, of all tenants' erasures, in order of number."""
     return [row async for row in _queries.list_new_subjects(db, after=after)]
 
 
-async def trim_subjects(db: Connection, *, noted_before: datetime, visitors_before: date) -> None:
-    """Delete what was noted before a moment, and visitors of days before a day."""
-    await _queries.trim_subjects(db, noted_before=noted_before, visitors_before=visitors_before)
+async def trim_subjects(db: Connection, noted_before: datetime) -> None:
+    """Delete what was noted before a moment."""
+    await _queries.trim_subjects(db, noted_before=noted_before)
 
 
 async def read_horizon(db: Connection) -> int:
