@@ -1,15 +1,15 @@
 """Forget, in the transaction that lands them, who made events that come late.
 
-That is: what an erasure is about that was asked for meanwhile, and what is older than its tenant lets visitors
-be known. Every landing asks what was newly noted, after its ledger has been written: whoever carries out an
-erasure waits for those that asked too early (domains/privacy/forgetting.py). While there are no erasures, and
-nothing is late, events are not looked at.
+That is: what an erasure is about that was asked for meanwhile, and what is older than its tenant lets
+visitors be known. Every landing asks what was newly noted, after its ledger has been written: whoever
+carries out an erasure waits for those that asked too early (jobs/privacy.py). While there are no erasures,
+and nothing is late, events are not looked at.
 """
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
@@ -28,7 +28,7 @@ from control_plane.pipeline.visitors import DAY_MS, date_of, number_visitor
 from edge.contract.events import Click, Conversion, PageClick, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from control_plane.db.pool import Connection
@@ -48,7 +48,10 @@ class _Mark(msgspec.Struct, frozen=True):
 
 
 class _Landed(msgspec.Struct):
-    """What of a batch is to be forgotten, by tenant, and what that adds to erasures."""
+    """What of a batch is to be forgotten, by tenant, and what that adds to erasures.
+
+    `notes`: (tenant, erasure) -> keys, with the day of those that are visitors.
+    """
 
     rows: dict[UUID, Rows] = msgspec.field(default_factory=dict)
     notes: dict[tuple[UUID, UUID], dict[bytes, date | None]] = msgspec.field(default_factory=dict)
@@ -72,26 +75,22 @@ class Forgetter:
     """What a flusher knows of erasures. All of its lanes share one."""
 
     def __init__(self) -> None:
-        self._marks: dict[bytes, list[_Mark]] = {}
+        self.marks: dict[bytes, list[_Mark]] = {}
         """(tenant, key of a subject) -> its erasures"""
+        self.knows_visitors = False
         self._read_up_to = 0
-        self._knows_visitors = False
 
     async def forget_landed(self, db: Connection, batch: Batch, salts: Mapping[int, bytes]) -> None:
         """Forget what must be of a batch whose rows were just written."""
         await self._learn(db)
         landed = _Landed()
         await _find_expired(db, batch, landed)
-        if self._marks:
-            await self._find_erased(db, batch, salts, landed)
+        if self.marks:
+            search = _Search(self, salts, landed)
+            search.find_events(batch.events)
+            await search.find_conversions(db, batch.conversions)
         for tenant_id, rows in sorted(landed.rows.items()):
-            # Only what landed just now: nobody else holds that, so nobody waits crosswise.
-            for ids in store.slices(rows.clicks):
-                await store.forget_clicks(db, tenant_id, ids, landed_since=batch.now)
-            for ids in store.slices(rows.visits):
-                await store.forget_visits(db, tenant_id, ids, landed_since=batch.now)
-            for ids in store.slices(rows.conversions):
-                await store.forget_conversions(db, tenant_id, ids)
+            await _forget(db, tenant_id, rows, batch.now)
         for (tenant_id, erasure_id), keys in sorted(landed.notes.items()):
             subjects = [NotedSubject(key=key, day=day) for key, day in sorted(keys.items())]
             await store.note_subjects(db, tenant_id, erasure_id, subjects, batch.now)
@@ -102,46 +101,83 @@ class Forgetter:
         for row in await store.list_new_subjects(db, self._read_up_to):
             key = row["tenant_id"].bytes + row["key"]
             mark = _Mark(row["erasure_id"], row["tells_visitor"])
-            if mark not in (marks := self._marks.setdefault(key, [])):
+            if mark not in (marks := self.marks.setdefault(key, [])):
                 marks.append(mark)
-            self._knows_visitors = self._knows_visitors or row["day"] is not None
+            self.knows_visitors = self.knows_visitors or row["day"] is not None
             self._read_up_to = max(self._read_up_to, row["number"])
 
-    async def _find_erased(
-        self, db: Connection, batch: Batch, salts: Mapping[int, bytes], landed: _Landed
-    ) -> None:
-        for event in batch.events:
-            names = list(_names_of(event))
-            keys = [*names, visitor_key(_visitor_of(event, salts))] if self._sees_visitor(event) else names
-            marks = [mark for key in keys for mark in self._marks.get(event.tenant_id + key, ())]
-            if not marks:
-                continue
-            landed.add(event)
-            tenant_id = UUID(bytes=event.tenant_id)
-            for mark in marks:
-                notes = landed.notes.setdefault((tenant_id, mark.erasure_id), {})
-                notes.update(dict.fromkeys(name for name in names if len(name) == ID_BYTES))
-                if mark.tells_visitor and not isinstance(event, Conversion):
-                    day = date_of(int.from_bytes(event.id[:6], "big") // DAY_MS)
-                    notes[visitor_key(_visitor_of(event, salts))] = day
-        await self._find_conversions(db, batch, landed)
 
-    def _sees_visitor(self, event: Event) -> bool:
-        return self._knows_visitors and not isinstance(event, Conversion)
+class _Search:
+    """Finds what of a batch is about to be erased, and what of the same batch belongs to that."""
 
-    async def _find_conversions(self, db: Connection, batch: Batch, landed: _Landed) -> None:
+    def __init__(self, known: Forgetter, salts: Mapping[int, bytes], landed: _Landed) -> None:
+        self._known = known.marks
+        self._knows_visitors = known.knows_visitors
+        self._found: dict[bytes, list[_Mark]] = {}
+        self._salts = salts
+        self._landed = landed
+
+    def find_events(self, events: list[Event]) -> None:
+        """Find events, until none is left that belongs to one that was found."""
+        while True:
+            rest = [event for event in events if not self._match(event)]
+            if len(rest) == len(events):
+                return
+            events = rest
+
+    async def find_conversions(self, db: Connection, events: list[Conversion]) -> None:
         """Find those that name what is erased, and those that were joined to it, as refunds are."""
-        named = {
-            event.id
-            for event in batch.conversions
-            if any(event.tenant_id + key in self._marks for key in _names_of(event))
-        }
-        for tenant_id, row_id, project_id, click_id in await _list_attributed(db, batch.conversions):
-            marks = [] if click_id is None else self._marks.get(tenant_id.bytes + click_id.bytes, [])
-            if marks or row_id.bytes in named:
-                landed.of(tenant_id).conversions[row_id] = project_id
-            for mark in marks:
-                landed.notes.setdefault((tenant_id, mark.erasure_id), {})
+        named = {event.id for event in events if self._marks_of(event.tenant_id, _names_of(event))}
+        for tenant_id, row_id, project_id, click_id in await _list_attributed(db, events):
+            joined = [] if click_id is None else self._marks_of(tenant_id.bytes, [click_id.bytes])
+            if joined or row_id.bytes in named:
+                self._landed.of(tenant_id).conversions[row_id] = project_id
+            for mark in joined:
+                self._landed.notes.setdefault((tenant_id, mark.erasure_id), {})
+
+    def _marks_of(self, tenant_id: bytes, keys: Iterable[bytes]) -> list[_Mark]:
+        marks = []
+        for key in keys:
+            marks += self._known.get(tenant_id + key, ())
+            marks += self._found.get(tenant_id + key, ())
+        return marks
+
+    def _match(self, event: Event) -> bool:
+        names = list(_names_of(event))
+        keys = names
+        if self._knows_visitors and not isinstance(event, Conversion):
+            keys = [*names, self._visitor_key(event)]
+        marks = self._marks_of(event.tenant_id, keys)
+        for mark in marks:
+            self._note(event, mark, {name: None for name in names if len(name) == ID_BYTES})
+            if mark.tells_visitor and not isinstance(event, Conversion):
+                self._knows_visitors = True
+                day = date_of(int.from_bytes(event.id[:6], "big") // DAY_MS)
+                self._note(event, mark, {self._visitor_key(event): day})
+        if marks:
+            self._landed.add(event)
+        return bool(marks)
+
+    def _note(self, event: Event, mark: _Mark, keys: dict[bytes, date | None]) -> None:
+        notes = self._landed.notes.setdefault((UUID(bytes=event.tenant_id), mark.erasure_id), {})
+        for key, day in keys.items():
+            if key not in notes:
+                notes[key] = day
+                self._found.setdefault(event.tenant_id + key, []).append(_Mark(mark.erasure_id, False))
+
+    def _visitor_key(self, event: Click | Visit | PageClick) -> bytes:
+        salt = self._salts[int.from_bytes(event.id[:6], "big") // DAY_MS]
+        return visitor_key(number_visitor(salt, event.tenant_id, event.ip, event.user_agent))
+
+
+async def _forget(db: Connection, tenant_id: UUID, rows: Rows, now: datetime) -> None:
+    """Forget in what landed just now: nobody else holds that, so nobody waits crosswise."""
+    for ids in store.slices(rows.clicks):
+        await store.forget_clicks(db, tenant_id, ids, landed_since=now)
+    for ids in store.slices(rows.visits):
+        await store.forget_visits(db, tenant_id, ids, landed_since=now)
+    for ids in store.slices(rows.conversions):
+        await store.forget_conversions(db, tenant_id, ids)
 
 
 def _names_of(event: Event) -> Iterator[bytes]:
@@ -157,13 +193,9 @@ def _names_of(event: Event) -> Iterator[bytes]:
         yield word_key(event.visit_id)
 
 
-def _visitor_of(event: Click | Visit | PageClick | Conversion, salts: Mapping[int, bytes]) -> int:
-    assert not isinstance(event, Conversion)
-    day = int.from_bytes(event.id[:6], "big") // DAY_MS
-    return number_visitor(salts[day], event.tenant_id, event.ip, event.user_agent)
-
-
-async def _list_attributed(db: Connection, events: list[Conversion]) -> list[Any]:
+async def _list_attributed(
+    db: Connection, events: list[Conversion]
+) -> list[tuple[UUID, UUID, UUID, UUID | None]]:
     tenant_ids = [UUID(bytes=event.tenant_id) for event in events]
     return await store.list_attributed(db, tenant_ids, [UUID(bytes=event.id) for event in events])
 

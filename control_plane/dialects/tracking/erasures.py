@@ -79,11 +79,10 @@ async def request_erasure(
     actor: NamedDependency[Actor],
     data: JSONBody[Decoded[ErasureIn]],
 ) -> Response[DataOut[ErasureOut]]:
-    """Have it forgotten who the visitor of a click or a visit was. Numbers stay, and how rows belong together.
+    """Have it forgotten who the visitor of a click or a visit was. Numbers stay, and what belongs together.
 
-    Addresses, user agents, referrers, queries, ids of ad networks and browsers, texts of elements and reasons
-    of refunds go: from clicks, visits and conversions, and from those of them that are still to land. It takes
-    about a minute. Asked for again: 200 with the erasure as it is.
+    Addresses, user agents, referrers, queries, ids of ad networks and browsers, texts of elements and
+    reasons of refunds go, from what is there and from what is still to land. It takes about a minute. Asked for again: 200 with the erasure as it is.
     """
     asked, tenant_id = _settle(accept(data)), tenant_of(actor)
     async with services.transaction(tenant_id) as db:

@@ -40,7 +40,7 @@ PAGE_SIZE: Final = 5_000
 OLDER_END_WITHIN_S: Final = 10.0
 """How long a landing that began before is waited for; if it takes longer, the next run looks again."""
 LOOKED_AT_AGAIN: Final = timedelta(hours=1)
-"""Rows whose time was over just now, when a flusher already had them in a transaction. Longer than any takes."""
+"""Before the mark: a flusher may have had rows in a transaction whose time was over meanwhile."""
 _ID_BYTES: Final = 16
 _queries = load_queries(Path(__file__).with_name("queries.sql"))
 _PAGES: Final = {
@@ -50,46 +50,56 @@ _PAGES: Final = {
 }
 
 
-async def erase(pool: Pool, erasure: DueErasure, now: datetime) -> None:
-    """Forget all that an erasure is about, twice: once now, and once whatever was just landing has landed.
-
-    What lands later the flusher recognises by itself, since it knows of the erasure from its start on.
-    """
+async def erase(pool: Pool, erasure: DueErasure, now: datetime) -> bool:
+    """Forget in all rows there are that an erasure is about. Give whether any of them were not known yet."""
     async with pool.acquire() as db:
-        horizon = await store.read_horizon(db)
-    await _erase_once(pool, erasure, now)
-    if not await _older_have_ended(pool, horizon):
-        return
-    await _erase_once(pool, erasure, now)
+        traces = await _trace(db, erasure)
+        # Noted before they are forgotten: what lands from now on is known to belong to them.
+        async with db.transaction():
+            new = await store.note_subjects(db, erasure.tenant_id, erasure.id, _subjects_of(traces), now)
+        forgotten = await forget_rows(db, erasure.tenant_id, traces.rows)
+        if forgotten != Forgotten():
+            async with db.transaction():
+                await store.add_counts(db, erasure, forgotten)
+    return new > 0
+
+
+async def finish(pool: Pool, erasure: DueErasure, now: datetime) -> None:
+    """Note that an erasure is done, but for what lands later and is recognised then."""
     keeps_subject = read_uuid(erasure.subject) is not None and erasure.kind is not ErasureKind.VISITOR
     async with pool.acquire() as db, db.transaction():
         await store.finish(db, erasure, keeps_subject=keeps_subject, now=now)
 
 
+async def read_horizon(pool: Pool) -> int:
+    """Give a number above those of all transactions that have begun to write."""
+    async with pool.acquire() as db:
+        return await store.read_horizon(db)
+
+
+async def older_have_ended(pool: Pool, horizon: int) -> bool:
+    """Wait until all transactions below `horizon` have ended; give whether they have."""
+    deadline = asyncio.get_running_loop().time() + OLDER_END_WITHIN_S
+    while True:
+        async with pool.acquire() as db:
+            if await store.read_oldest(db) >= horizon:
+                return True
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        await asyncio.sleep(0.05)
+
+
 async def apply_retention(pool: Pool, retention: Retention, now: datetime) -> Forgotten:
     """Forget who a tenant's visitors were whose time is over; give in how many rows."""
-    async with pool.acquire() as db:
-        horizon = await store.read_horizon(db)
+    horizon = await read_horizon(pool)
     # A flusher that did not know of this retention yet may be landing rows behind us.
-    is_settled = await _older_have_ended(pool, horizon)
+    is_settled = await older_have_ended(pool, horizon)
     counts = {}
     for table in _PAGES:
         days = max(retention.days, KEPT_WITH_CONVERSIONS_DAYS if table == "conversions" else 0)
         until = id_floor(now - timedelta(days=days))
         counts[table] = await _forget_until(pool, retention, table, until, is_settled=is_settled)
     return Forgotten(**counts)
-
-
-async def _erase_once(pool: Pool, erasure: DueErasure, now: datetime) -> None:
-    async with pool.acquire() as db:
-        traces = await _trace(db, erasure)
-        # Noted before they are forgotten: what lands meanwhile is known to belong to them.
-        async with db.transaction():
-            await store.note_subjects(db, erasure.tenant_id, erasure.id, _subjects_of(traces), now)
-        forgotten = await forget_rows(db, erasure.tenant_id, traces.rows)
-        if forgotten != Forgotten():
-            async with db.transaction():
-                await store.add_counts(db, erasure, forgotten)
 
 
 async def _trace(db: Connection, erasure: DueErasure) -> Traces:
@@ -177,15 +187,3 @@ def _step_back(mark: uuid.UUID | None) -> uuid.UUID:
     """Give where to begin, for a mark: somewhat before it."""
     back = (LOOKED_AT_AGAIN // timedelta(milliseconds=1)) << 80
     return uuid.UUID(int=max(0, (mark.int if mark else 0) - back))
-
-
-async def _older_have_ended(pool: Pool, horizon: int) -> bool:
-    """Wait until all transactions below `horizon` have ended; give whether they have."""
-    deadline = asyncio.get_running_loop().time() + OLDER_END_WITHIN_S
-    while True:
-        async with pool.acquire() as db:
-            if await store.read_oldest(db) >= horizon:
-                return True
-        if asyncio.get_running_loop().time() >= deadline:
-            return False
-        await asyncio.sleep(0.05)

@@ -69,12 +69,13 @@ WHERE tenant_id = :tenant_id AND id = :id AND due_at = :due_at;
 -- Whoever notes subjects does it one after the other: their numbers become visible in their order.
 SELECT pg_advisory_xact_lock(hashtext('erased_subjects'));
 
--- name: note_subjects(tenant_id, erasure_id, keys, are_asked, days, now)!
+-- name: note_subjects(tenant_id, erasure_id, keys, are_asked, days, now)
 INSERT INTO erased_subjects (tenant_id, erasure_id, key, is_asked, day, noted_at)
 SELECT :tenant_id, :erasure_id, noted.key, noted.is_asked, noted.day, :now
 FROM unnest(CAST(:keys AS bytea[]), CAST(:are_asked AS boolean[]), CAST(:days AS date[]))
     AS noted (key, is_asked, day)
-ON CONFLICT DO NOTHING;
+ON CONFLICT DO NOTHING
+RETURNING number;
 
 -- name: list_subjects(tenant_id, erasure_id)
 SELECT key, is_asked, day FROM erased_subjects WHERE tenant_id = :tenant_id AND erasure_id = :erasure_id;

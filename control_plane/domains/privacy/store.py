@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from control_plane.domains.privacy.model import (
 )
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from control_plane.core.page import Stretch, StretchRequest
@@ -122,11 +122,14 @@ async def note_subjects(
     erasure_id: uuid.UUID,
     subjects: Iterable[NotedSubject],
     now: datetime,
-) -> None:
-    """Note what an erasure is about. Nobody else can until the transaction ends, so it comes last in it."""
+) -> int:
+    """Note what an erasure is about; give how much of it is new.
+
+    Nobody else can note anything until the transaction ends, so it comes last in it.
+    """
     listed = list(subjects)
     await _queries.lock_subjects(db)
-    await _queries.note_subjects(
+    rows = _queries.note_subjects(
         db,
         tenant_id=tenant_id,
         erasure_id=erasure_id,
@@ -135,6 +138,7 @@ async def note_subjects(
         days=[subject.day for subject in listed],
         now=now,
     )
+    return len([row async for row in rows])
 
 
 async def list_subjects(db: Connection, erasure: DueErasure) -> list[NotedSubject]:

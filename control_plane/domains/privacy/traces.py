@@ -53,7 +53,7 @@ async def find_traces(
     click_words: Iterable[str] = (),
     visit_words: Iterable[str] = (),
 ) -> Traces:
-    """Find all that hangs together with these ids, of clicks or visits alike, or with others' words for them."""
+    """Find all that hangs together with these ids, of clicks or visits alike, or with others' words."""
     search = _Search(db, tenant_id)
     search.ahead.click_words.update(click_words)
     search.ahead.visit_words.update(visit_words)
