@@ -136,7 +136,7 @@ class _Search:
                 self._landed.notes.setdefault((tenant_id, mark.erasure_id), {})
 
     def _marks_of(self, tenant_id: bytes, keys: Iterable[bytes]) -> list[_Mark]:
-        marks = []
+        marks: list[_Mark] = []
         for key in keys:
             marks += self._known.get(tenant_id + key, ())
             marks += self._found.get(tenant_id + key, ())

@@ -82,7 +82,8 @@ async def request_erasure(
     """Have it forgotten who the visitor of a click or a visit was. Numbers stay, and what belongs together.
 
     Addresses, user agents, referrers, queries, ids of ad networks and browsers, texts of elements and
-    reasons of refunds go, from what is there and from what is still to land. It takes about a minute. Asked for again: 200 with the erasure as it is.
+    reasons of refunds go, from what is there and from what is still to land. It takes about a minute.
+    Asked for again: 200 with the erasure as it is.
     """
     asked, tenant_id = _settle(accept(data)), tenant_of(actor)
     async with services.transaction(tenant_id) as db:

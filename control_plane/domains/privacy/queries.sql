@@ -151,9 +151,14 @@ FROM visits
 WHERE tenant_id = :tenant_id AND id >= :low AND id < :high AND visitor_id = ANY(CAST(:visitor_ids AS bigint[]));
 
 -- name: list_attributed(tenant_ids, ids)
+-- And what had waited for them.
 SELECT c.tenant_id, c.id, c.project_id, c.attributed_click
 FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS wanted (tenant_id, id)
-JOIN conversions c USING (tenant_id, id);
+JOIN conversions c USING (tenant_id, id)
+UNION
+SELECT c.tenant_id, c.id, c.project_id, c.attributed_click
+FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS wanted (tenant_id, target_id)
+JOIN conversions c USING (tenant_id, target_id);
 
 -- name: forget_clicks(tenant_id, ids, low, high, landed_since)
 -- low, high: of the ids, for the planner. What sums are kept by stays: country, device, browser, os,

@@ -150,7 +150,7 @@ async def list_subjects(db: Connection, erasure: DueErasure) -> list[NotedSubjec
 async def list_attributed(
     db: Connection, tenant_ids: list[uuid.UUID], ids: list[uuid.UUID]
 ) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID, uuid.UUID | None]]:
-    """Give (tenant, id, project, attributed click) of those of these conversions that there are."""
+    """Give (tenant, id, project, attributed click) of these conversions, and of what changes them."""
     return [tuple(row) async for row in _queries.list_attributed(db, tenant_ids=tenant_ids, ids=ids)]
 
 
