@@ -32,7 +32,7 @@ from control_plane.domains.privacy.model import WORD_LENGTH, ErasureKind, Erasur
 if TYPE_CHECKING:
     from control_plane.domains.privacy.model import Erasure
 
-Word = Annotated[str, Meta(min_length=1, max_length=WORD_LENGTH)]
+Word = Annotated[str, Meta(min_length=1, max_length=WORD_LENGTH, pattern=r"^[^\x00]+\Z")]
 
 
 class ErasureIn(msgspec.Struct, frozen=True, kw_only=True):
