@@ -90,6 +90,9 @@ CROSS JOIN LATERAL (
 ) total
 ORDER BY page.name, page.id;
 
+-- name: plan_for_values()$
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
+
 -- name: break_down_link(tenant_id, subject_kind, subject, dimension, first_day, end_day, lows, highs, signs, sort, limit)
 -- Whole days from their sums, pieces of days from the rows. The first :limit values by the measure that
 -- :sort names, and one row without a value for all others.
