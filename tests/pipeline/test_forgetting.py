@@ -13,6 +13,7 @@ import pytest
 
 from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.ids import id_floor
+from control_plane.domains.conversions.reports import Report, take_in
 from control_plane.domains.privacy import service
 from control_plane.domains.privacy.model import ErasureKind, ErasureRequest, day_of_id
 from control_plane.jobs import privacy
@@ -20,7 +21,7 @@ from control_plane.pipeline import flusher
 from control_plane.pipeline.rescore import rescore
 from control_plane.pipeline.verdicts import Judge
 from edge.contract import redis_keys
-from edge.contract.events import Click, Conversion, PageClick, Visit
+from edge.contract.events import Click, Conversion, ConversionKind, PageClick, Visit
 from tests.pipeline.test_landing import (
     AGENTS,
     LINK,
@@ -390,6 +391,23 @@ async def test_asked_for_again_it_is_the_same(db_pool: Pool, keeping: Settings) 
     assert await ask(db_pool, ErasureKind.CLICK, click_id) == first
     assert await ask(db_pool, ErasureKind.CLICK, click_id, whole_visitor=True) != first
     assert await db_pool.fetchval("SELECT subject FROM erasures WHERE id = $1", first) == click_id
+
+
+async def test_a_report_that_is_repeated_does_not_differ_from_what_was_forgotten(
+    db_pool: Pool, redis: Redis, keeping: Settings
+) -> None:
+    journey = make_journey(random.Random(13))
+    await land(db_pool, redis, keeping, *journey.events)
+    again = Report(
+        kind=ConversionKind.REFUND, external_id="r1", sale_id="s1", amount="4", reason=f"says {MARK}"
+    )
+    other = msgspec.structs.replace(again, sale_id="s2")
+    await ask(db_pool, ErasureKind.CLICK, journey.click_id)
+    await carry_out(db_pool, keeping)
+    async with db_pool.acquire() as db, db.transaction():
+        outcomes = await take_in(db, TENANT, [again, other], datetime.now(UTC))
+    assert [(one.is_new, one.refusal is None) for one in outcomes] == [(False, True), (False, False)]
+    assert await find_mark(db_pool) == []
 
 
 async def test_verdicts_on_the_forgotten_stay(db_pool: Pool, redis: Redis, keeping: Settings) -> None:

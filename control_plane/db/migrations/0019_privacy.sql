@@ -17,6 +17,9 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT regexp_replace(substring(url from '^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\\]+'), '^([^:]+://).*@', '\1')
 $$;
 
+-- Whether words of a conversion are gone that were reported: then no repeated report differs from them.
+ALTER TABLE conversions ADD COLUMN is_forgotten boolean NOT NULL DEFAULT false;
+
 -- Up to which id (without it) everything of a tenant in a table was forgotten. Gone whenever the tenant's
 -- event_retention_days change: then it begins anew.
 CREATE TABLE retention_marks (

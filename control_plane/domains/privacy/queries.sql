@@ -187,7 +187,8 @@ RETURNING id;
 -- name: forget_conversions(tenant_id, ids)
 -- What was bought, for how much and under which number are books that have to be kept.
 UPDATE conversions
-SET reason = NULL, click_id = forgotten_word(click_id), visit_id = forgotten_word(visit_id)
+SET reason = NULL, click_id = forgotten_word(click_id), visit_id = forgotten_word(visit_id),
+    is_forgotten = true
 WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[]))
   AND (reason IS NOT NULL OR click_id IS DISTINCT FROM forgotten_word(click_id)
        OR visit_id IS DISTINCT FROM forgotten_word(visit_id))
