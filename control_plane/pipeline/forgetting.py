@@ -28,7 +28,7 @@ from control_plane.pipeline.visitors import DAY_MS, date_of, number_visitor
 from edge.contract.events import Click, Conversion, PageClick, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from control_plane.db.pool import Connection
@@ -127,7 +127,7 @@ class _Search:
 
     async def find_conversions(self, db: Connection, events: list[Conversion]) -> None:
         """Find those that name what is erased, and those that were joined to it, as refunds are."""
-        named = {event.id for event in events if self._marks_of(event.tenant_id, _names_of(event))}
+        named = {event.id for event in events if self._is_marked(event.tenant_id, _names_of(event))}
         for tenant_id, row_id, project_id, click_id in await _list_attributed(db, events):
             joined = [] if click_id is None else self._marks_of(tenant_id.bytes, [click_id.bytes])
             if joined or row_id.bytes in named:
@@ -135,7 +135,7 @@ class _Search:
             for mark in joined:
                 self._landed.notes.setdefault((tenant_id, mark.erasure_id), {})
 
-    def _marks_of(self, tenant_id: bytes, keys: Iterable[bytes]) -> list[_Mark]:
+    def _marks_of(self, tenant_id: bytes, keys: list[bytes]) -> list[_Mark]:
         marks: list[_Mark] = []
         for key in keys:
             marks += self._known.get(tenant_id + key, ())
@@ -143,20 +143,29 @@ class _Search:
         return marks
 
     def _match(self, event: Event) -> bool:
-        names = list(_names_of(event))
+        names = _names_of(event)
         keys = names
         if self._knows_visitors and not isinstance(event, Conversion):
             keys = [*names, self._visitor_key(event)]
-        marks = self._marks_of(event.tenant_id, keys)
-        for mark in marks:
+        if not self._is_marked(event.tenant_id, keys):
+            return False
+        for mark in self._marks_of(event.tenant_id, keys):
             self._note(event, mark, {name: None for name in names if len(name) == ID_BYTES})
             if mark.tells_visitor and not isinstance(event, Conversion):
                 self._knows_visitors = True
                 day = date_of(int.from_bytes(event.id[:6], "big") // DAY_MS)
                 self._note(event, mark, {self._visitor_key(event): day})
-        if marks:
-            self._landed.add(event)
-        return bool(marks)
+        self._landed.add(event)
+        return True
+
+    def _is_marked(self, tenant_id: bytes, keys: list[bytes]) -> bool:
+        """Tell quickly what is true of nearly every event: that it is no concern of any erasure."""
+        known, found = self._known, self._found
+        for key in keys:
+            full = tenant_id + key
+            if full in known or full in found:
+                return True
+        return False
 
     def _note(self, event: Event, mark: _Mark, keys: dict[bytes, date | None]) -> None:
         notes = self._landed.notes.setdefault((UUID(bytes=event.tenant_id), mark.erasure_id), {})
@@ -180,17 +189,18 @@ async def _forget(db: Connection, tenant_id: UUID, rows: Rows, now: datetime) ->
         await store.forget_conversions(db, tenant_id, ids)
 
 
-def _names_of(event: Event) -> Iterator[bytes]:
+def _names_of(event: Event) -> list[bytes]:
     """Give the keys of what an event is called, and of the click and visit that it names."""
-    if isinstance(event, Click | Visit):
-        yield event.id
-    elif isinstance(event, PageClick):
-        yield event.id
-        yield own_id(event.id)
-    if not isinstance(event, Click) and event.click_id:
-        yield word_key(event.click_id)
+    if isinstance(event, Click):
+        return [event.id]
+    names = [word_key(event.click_id)] if event.click_id else []
     if isinstance(event, PageClick | Conversion) and event.visit_id:
-        yield word_key(event.visit_id)
+        names.append(word_key(event.visit_id))
+    if isinstance(event, PageClick):
+        names += event.id, own_id(event.id)
+    elif isinstance(event, Visit):
+        names.append(event.id)
+    return names
 
 
 async def _list_attributed(
