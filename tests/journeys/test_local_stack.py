@@ -153,6 +153,22 @@ async def test_the_demo_link_and_the_key_are_of_one_project(stack: Stack) -> Non
     await eventually(lambda: count() == before + 1, timeout_s=60)
 
 
+async def test_a_winner_takes_all_visitors_until_it_is_taken_back(stack: Stack) -> None:
+    ready = stack.ready
+    headers, links = {"X-API-Key": ready["api_key"]}, f"{ready['api_url']}/api/v1/public/links"
+
+    def hosts() -> set[str]:
+        return {httpx.URL(stack.follow().headers["location"]).host for _ in range(30)}
+
+    async with httpx.AsyncClient(headers=headers) as api:
+        (link,) = (await api.get(links)).raise_for_status().json()["items"]
+        winner = f"{links}/{link['id']}/winner"
+        (await api.post(winner, json={"variant": "B"})).raise_for_status()
+        await eventually(lambda: hosts() == {"example.org"})
+        (await api.delete(winner)).raise_for_status()
+        await eventually(lambda: hosts() == {"example.com", "example.org"})
+
+
 def test_what_would_be_mailed_is_shown(stack: Stack) -> None:
     assert f"Mail       {stack.ready['mail_url']}" in stack.said()
     assert httpx.get(f"{stack.ready['mail_url']}/messages.json").json() == []
