@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from control_plane.domains.privacy import forgetting, store
@@ -55,10 +56,18 @@ async def apply_retention(pool: Pool, _settings: Settings, now: datetime) -> Non
     """Forget who visitors were, in the events of tenants that say for how long they are to be known."""
     async with pool.acquire() as db:
         retentions = await store.list_retentions(db)
+    if not retentions:
+        return
+    is_settled = await forgetting.older_have_ended(pool, await forgetting.read_horizon(pool))
     for retention in retentions:
-        forgotten = await forgetting.apply_retention(pool, retention, now)
+        try:
+            forgotten = await forgetting.apply_retention(pool, retention, now, is_settled=is_settled)
+        except Exception:  # noqa: BLE001  one tenant's fault, whatever it is, is not the others'
+            _log.exception("retention_failed", tenant_id=str(retention.tenant_id))
+            continue
         if forgotten != Forgotten():
-            _log.info("visitors_forgotten", tenant_id=str(retention.tenant_id), rows=str(forgotten))
+            counts = msgspec.structs.asdict(forgotten)
+            _log.info("visitors_forgotten", tenant_id=str(retention.tenant_id), **counts)
 
 
 async def trim_erased_subjects(pool: Pool, _settings: Settings, now: datetime) -> None:

@@ -89,11 +89,12 @@ async def older_have_ended(pool: Pool, horizon: int) -> bool:
         await asyncio.sleep(0.05)
 
 
-async def apply_retention(pool: Pool, retention: Retention, now: datetime) -> Forgotten:
-    """Forget who a tenant's visitors were whose time is over; give in how many rows."""
-    horizon = await read_horizon(pool)
-    # A flusher that did not know of this retention yet may be landing rows behind us.
-    is_settled = await older_have_ended(pool, horizon)
+async def apply_retention(pool: Pool, retention: Retention, now: datetime, *, is_settled: bool) -> Forgotten:
+    """Forget who a tenant's visitors were whose time is over; give in how many rows.
+
+    `is_settled`: whether all landings have ended that did not know of this retention yet. Else they may
+    land rows behind us, and everything is looked at again the next time.
+    """
     counts = {}
     for table in _PAGES:
         days = max(retention.days, KEPT_WITH_CONVERSIONS_DAYS if table == "conversions" else 0)
