@@ -377,6 +377,33 @@ class TestLateLandings:
         await carry_out(db_pool, keeping)
         assert await is_finished(db_pool, erasure_id)
 
+    async def test_whatever_lands_while_erasures_are_carried_out_is_forgotten(
+        self, db_pool: Pool, redis: Redis, keeping: Settings
+    ) -> None:
+        chance = random.Random(14)
+        journeys = [make_journey(chance, number) for number in range(40)]
+        events = [event for journey in journeys for event in journey.events]
+        chance.shuffle(events)
+        await ship(redis, [events[start : start + 3] for start in range(0, len(events), 3)])
+        stop = asyncio.Event()
+        running = [asyncio.create_task(flusher.run(keeping, stop)) for _ in range(2)]
+        for journey in journeys:
+            kind, name = chance.choice(
+                ((ErasureKind.CLICK, journey.click_id), (ErasureKind.VISIT, journey.visit_id))
+            )
+            await ask(db_pool, kind, name, whole_visitor=chance.random() < 0.5)
+            if chance.random() < 0.2:
+                await carry_out(db_pool, keeping)
+        await eventually(lambda: has_settled(db_pool, redis), timeout_s=30)
+        stop.set()
+        await asyncio.gather(*running)
+        await carry_out(db_pool, keeping)
+        assert await find_mark(db_pool) == []
+        assert await db_pool.fetchval("SELECT count(*) FROM erasures WHERE due_at IS NOT NULL") == 0
+        assert await redis.xlen(redis_keys.dead_letters()) == 0
+        assert await db_pool.fetchval("SELECT count(*) FROM clicks WHERE is_conversion") == 40
+        assert await find_wrong(db_pool) == []
+
 
 async def _notes_of(pool: Pool) -> bool:
     found: bool = await pool.fetchval("SELECT EXISTS (SELECT FROM erased_subjects)")
