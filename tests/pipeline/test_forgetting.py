@@ -14,7 +14,7 @@ import pytest
 from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.ids import id_floor
 from control_plane.domains.conversions.reports import Report, take_in
-from control_plane.domains.privacy import service
+from control_plane.domains.privacy import service, store
 from control_plane.domains.privacy.model import ErasureKind, ErasureRequest, day_of_id
 from control_plane.jobs import privacy
 from control_plane.pipeline import flusher
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from control_plane.db.pool import Pool
+    from control_plane.db.pool import Connection, Pool
     from control_plane.settings import Settings
     from edge.contract.events import Event
 
@@ -339,7 +339,7 @@ class TestLateLandings:
         assert await find_wrong(db_pool) == []
 
     async def test_a_landing_that_began_before_is_waited_for(
-        self, db_pool: Pool, redis: Redis, keeping: Settings
+        self, db_pool: Pool, redis: Redis, keeping: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A transaction that asked for erasures before there was one, and commits after it began."""
         journey = make_journey(random.Random(7))
@@ -347,6 +347,13 @@ class TestLateLandings:
         row = await db_pool.fetchrow("SELECT to_jsonb(c) AS click FROM clicks c")
         assert row is not None
         await db_pool.execute("DELETE FROM clicks")
+        is_waiting, read_oldest = asyncio.Event(), store.read_oldest
+
+        async def tell(db: Connection) -> int:
+            is_waiting.set()
+            return await read_oldest(db)
+
+        monkeypatch.setattr(store, "read_oldest", tell)
         async with db_pool.acquire() as landing:
             transaction = landing.transaction()
             await transaction.start()
@@ -355,7 +362,7 @@ class TestLateLandings:
             )
             erasure_id = await ask(db_pool, ErasureKind.CLICK, journey.click_id)
             carrying_out = asyncio.create_task(carry_out(db_pool, keeping))
-            await eventually(lambda: _notes_of(db_pool))
+            await asyncio.wait_for(is_waiting.wait(), 30)
             assert not await is_finished(db_pool, erasure_id)
             await transaction.commit()
         await carrying_out
@@ -381,18 +388,18 @@ class TestLateLandings:
         self, db_pool: Pool, redis: Redis, keeping: Settings
     ) -> None:
         chance = random.Random(14)
-        journeys = [make_journey(chance, number) for number in range(40)]
+        journeys = [make_journey(chance, number, ip=f"2001:db8::{number:x}") for number in range(40)]
         events = [event for journey in journeys for event in journey.events]
         chance.shuffle(events)
-        await ship(redis, [events[start : start + 3] for start in range(0, len(events), 3)])
         stop = asyncio.Event()
         running = [asyncio.create_task(flusher.run(keeping, stop)) for _ in range(2)]
-        for journey in journeys:
+        for number, journey in enumerate(journeys):
+            await ship(redis, [events[number * 5 : number * 5 + 5]], f"{number + 1:032x}")
             kind, name = chance.choice(
                 ((ErasureKind.CLICK, journey.click_id), (ErasureKind.VISIT, journey.visit_id))
             )
             await ask(db_pool, kind, name, whole_visitor=chance.random() < 0.5)
-            if chance.random() < 0.2:
+            if chance.random() < 0.5:
                 await carry_out(db_pool, keeping)
         await eventually(lambda: has_settled(db_pool, redis), timeout_s=30)
         stop.set()
@@ -403,11 +410,6 @@ class TestLateLandings:
         assert await redis.xlen(redis_keys.dead_letters()) == 0
         assert await db_pool.fetchval("SELECT count(*) FROM clicks WHERE is_conversion") == 40
         assert await find_wrong(db_pool) == []
-
-
-async def _notes_of(pool: Pool) -> bool:
-    found: bool = await pool.fetchval("SELECT EXISTS (SELECT FROM erased_subjects)")
-    return found
 
 
 async def test_asked_for_again_it_is_the_same(db_pool: Pool, keeping: Settings) -> None:
