@@ -112,7 +112,6 @@ def api_schema(database_url: str, redis_url: str) -> Iterator[BaseSchema]:
 
 SETTINGS = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=(Phase.explicit, Phase.generate),
