@@ -22,7 +22,7 @@ from control_plane.db.pool import open_pool
 from control_plane.delivery.courier import Courier
 from control_plane.domains.messages.service import SEND_MESSAGE
 from control_plane.domains.sign_in.messages import SEND_AGAIN
-from control_plane.jobs import domain_checks, upkeep, winners
+from control_plane.jobs import domain_checks, privacy, upkeep, winners
 from control_plane.jobs.messages import AT_ONCE, deliver_messages
 from control_plane.jobs.send_again import send_again
 
@@ -44,6 +44,9 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "trim_journal_ledger": ("25 3 * * *", upkeep.trim_journal_ledger),
     "check_domains": ("*/10 * * * *", domain_checks.check_domains),
     "look_for_winners": ("* * * * *", winners.look_for_winners),
+    "carry_out_erasures": ("* * * * *", privacy.carry_out_erasures),
+    "apply_retention": ("20 * * * *", privacy.apply_retention),
+    "trim_erased_subjects": ("55 3 * * *", privacy.trim_erased_subjects),
     "forget_visitors": ("45 * * * *", upkeep.forget_visitors),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
     "trim_dead_messages": ("45 3 * * *", upkeep.trim_dead_messages),

@@ -33,6 +33,7 @@ from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import open_pool
 from control_plane.domains.conversions.service import JOINED_AT_ONCE, join_waiting
+from control_plane.pipeline.forgetting import Forgetter
 from control_plane.pipeline.landing import (
     LONGEST_SEQUENCE,
     BadEvent,
@@ -85,6 +86,7 @@ class Shared(NamedTuple):
     judge: Judge
     counter: MinuteCounter
     salts: VisitorSalts
+    forgetter: Forgetter
 
 
 class Lane:
@@ -95,6 +97,7 @@ class Lane:
     ) -> None:
         self._pool = shared.pool
         self._judge, self._counter, self._salts = shared.judge, shared.counter, shared.salts
+        self._forgetter = shared.forgetter
         self._redis = redis
         self._ip_storage = settings.ip_storage
         self._partition = partition
@@ -208,6 +211,7 @@ class Lane:
                 batch.build(salts)
             if new:
                 bad_events = await write_batch(db, batch)
+                await self._forgetter.forget_landed(db, batch, salts)
                 await self._bury_events([*batch.bad_events, *bad_events])
                 await record_landed(db, new)
             watermarks = await list_watermarks(db, {chunk.journal_id for chunk in chunks})
@@ -258,7 +262,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Flush until `stop` is set; what is in the stream by then still lands, if Postgres lets it."""
     judge = Judge.read(settings.datacenter_networks)
     pool = await open_pool(settings.database_url, size=LANDING_AT_ONCE + 1)
-    shared = Shared(pool, judge, MinuteCounter(), VisitorSalts())
+    shared = Shared(pool, judge, MinuteCounter(), VisitorSalts(), Forgetter())
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S + BLOCK_MS / 1000)
     try:
         async with asyncio.TaskGroup() as lanes:

@@ -89,7 +89,7 @@ class Batch:
         self._ip_storage: IpStorage = ip_storage
         self.now = now
         self._landed_at_us = (now - POSTGRES_EPOCH) // (datetime.resolution)
-        self._events: list[Event] = []
+        self.events: list[Event] = []
         self.bad_events: list[BadEvent] = []
         self.days: set[int] = set()
         """Days (since 1970) whose salts are needed."""
@@ -113,14 +113,14 @@ class Batch:
             except BadChunkError as error:
                 self.bad_events.append(BadEvent(bytes(payload), str(error)))
             else:
-                self._events.append(event)
+                self.events.append(event)
                 if type(event) is not Conversion:
                     self.days.add(int.from_bytes(event.id[:6], "big") // DAY_MS)
 
     def build(self, salts: Mapping[int, bytes]) -> None:
         """Make the rows. `salts`: of `days`."""
         # Classes of structs are told apart by identity: isinstance would ask Python code, for a microsecond.
-        for event in self._events:
+        for event in self.events:
             try:
                 if type(event) is Click:
                     self._add_click(event, salts)

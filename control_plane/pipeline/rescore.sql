@@ -2,12 +2,14 @@
 SELECT id FROM tenants ORDER BY id;
 
 -- name: hold_clicks(tenant_id, after, until, limit)
--- The next clicks in order of id, held until the transaction ends.
+-- The next clicks in order of id, held until the transaction ends. Those whose visitor was forgotten keep
+-- the verdict that was passed while there was something to judge by.
 SELECT id, link_id, variant_id, project_id, visitor_id, host(ip_address) AS ip, user_agent, is_prefetch,
        is_bot, bot_reason, verdict_version, is_unique, is_conversion, country, device, browser, os,
        referrer_domain, utm_source, utm_medium, utm_campaign, utm_content, utm_term
 FROM clicks
 WHERE tenant_id = :tenant_id AND id > :after AND id < :until
+  AND (visitor_id IS NOT NULL OR user_agent IS NOT NULL OR ip_address IS NOT NULL)
 ORDER BY id
 LIMIT :limit
 FOR UPDATE;
@@ -18,6 +20,7 @@ SELECT id, project_id, visitor_id, host(ip_address) AS ip, user_agent, bot_reaso
        utm_medium, utm_campaign, utm_content, utm_term
 FROM visits
 WHERE tenant_id = :tenant_id AND id > :after AND id < :until
+  AND (visitor_id IS NOT NULL OR user_agent IS NOT NULL OR ip_address IS NOT NULL)
 ORDER BY id
 LIMIT :limit
 FOR UPDATE;

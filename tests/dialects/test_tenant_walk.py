@@ -7,12 +7,16 @@ fails until SAMPLES knows what stands at its parameters.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from control_plane.core.actor import Actor, ActorKind
 from control_plane.dialects.tracking.paths import is_ours as is_tracking
 from control_plane.domains.api_keys.model import Scope
+from control_plane.domains.privacy import service as privacy
+from control_plane.domains.privacy.model import ErasureKind, ErasureRequest
 from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
 from tests.dialects.second_factors import set_up
@@ -113,6 +117,12 @@ async def track(pool: asyncpg.Pool, tenant_id: uuid.UUID) -> dict[str, str]:
     for kind, name in enumerate(("checkout", "sale", "refund", "upsell"), 1):
         found = await add_conversions(pool, tenant_id, project_id, kind, {})
         ids[f"/v1/{name}s/{{{name}_id}}"] = found[0]
+    asked = ErasureRequest(kind=ErasureKind.CLICK, subject=ids["/v1/clicks/{click_id}"])
+    async with pool.acquire() as db, db.transaction():
+        erasure, _is_new = await privacy.request_erasure(
+            db, Actor(kind=ActorKind.SYSTEM), tenant_id, asked, datetime.now(UTC)
+        )
+    ids["/v1/erasures/{erasure_id}"] = str(erasure.id)
     return ids
 
 

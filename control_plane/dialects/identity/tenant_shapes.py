@@ -34,12 +34,16 @@ class TenantOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantDetailOut(TenantOut, frozen=True, kw_only=True):
-    """A tenant with what can be changed of it: an addition to the contract."""
+    """A tenant with what can be changed of it: an addition to the contract.
+
+    `event_retention_days`: how long events say who a visitor was; null: for as long as they are kept.
+    """
 
     contact_name: str | None
     contact_phone: str | None
     billing_email: str | None
     allowed_origins: list[str]
+    event_retention_days: int | None
 
 
 def show_tenant(tenant: Tenant) -> TenantOut:
@@ -69,6 +73,7 @@ def show_detail(tenant: Tenant) -> TenantDetailOut:
         contact_phone=tenant.contact_phone,
         billing_email=tenant.billing_email,
         allowed_origins=list(tenant.allowed_origins),
+        event_retention_days=tenant.event_retention_days,
     )
 
 

@@ -49,7 +49,10 @@ class TenantCreateIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantUpdateIn(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to change; null clears. `allowed_origins`: all of them, as in https://shop.example:8443."""
+    """What is to change; null clears. `allowed_origins`: all of them, as in https://shop.example:8443.
+
+    `event_retention_days`: after how many days events no longer say who a visitor was; numbers stay.
+    """
 
     name: Line | UnsetType = UNSET
     contact_name: Line | UnsetType | None = UNSET
@@ -59,6 +62,7 @@ class TenantUpdateIn(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: (
         Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=50)] | UnsetType
     ) = UNSET
+    event_retention_days: Annotated[int, Meta(ge=1, le=3650)] | UnsetType | None = UNSET
 
 
 class TenantListOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +163,7 @@ async def update_tenant(
     of_tenant: NamedDependency[uuid.UUID],
     data: JSONBody[Decoded[TenantUpdateIn]],
 ) -> TenantDetailOut:
-    """Change a tenant's name, contacts and origins. For its admins."""
+    """Change a tenant's name, contacts, origins, and how long its visitors are known. For its admins."""
     actor.require_role(Role.ADMIN)
     changes = settle_contacts(TenantChanges(**msgspec.structs.asdict(accept(data))))
     async with services.transaction(of_tenant) as db:

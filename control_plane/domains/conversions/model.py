@@ -78,6 +78,7 @@ class ConversionRow(msgspec.Struct, kw_only=True):
     waits_for: str | None = None
     next_look_at: datetime | None = None
     looks: int = 0
+    is_forgotten: bool = False
 
     @property
     def target_word(self) -> str | None:

@@ -50,6 +50,8 @@ _TEXTS: Final = (
     "reason",
 )
 _MONEY: Final = ("amount", "commission")
+FORGOTTEN_WORDS: Final = ("visit_id", "click_id", "reason")
+"""What may be gone of a conversion whose visitor was forgotten (domains/privacy)."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,12 +270,16 @@ def _check(report: Report, status: str) -> list[Fault]:
 def compare(report: Report, row: ConversionRow, before: ConversionRow) -> list[Fault]:
     """Say in which fields a report, whose row is `row`, differs from what was reported before.
 
-    What it leaves out is no difference, nor is its status: that has moved on since, or moves on now.
+    What it leaves out is no difference, nor is its status: that has moved on since, or moves on now. Nor is
+    what was forgotten meanwhile, of whoever it was about.
     """
+    gone = {name for name in FORGOTTEN_WORDS if before.is_forgotten and getattr(before, name) is None}
     faults = [
         Fault(name, f"must be {getattr(before, name)!r}, as reported before", getattr(report, name))
         for name in (*_TEXTS, "is_chargeback")
-        if getattr(report, name) is not None and getattr(row, name) != getattr(before, name)
+        if name not in gone
+        and getattr(report, name) is not None
+        and getattr(row, name) != getattr(before, name)
     ]
     if row.currency != before.currency:
         faults.append(Fault("currency", f"must be {before.currency}, as reported before", row.currency))

@@ -19,6 +19,7 @@ FIRST_PLAN = "free"
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant. `number`: the growth contract's id. Limits that are None do not exist.
 
+    `event_retention_days`: how long its events say who a visitor was, None for as long as they are kept.
     `custom_domain`: the one of its domains that was verified first, or None.
     """
 
@@ -36,6 +37,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...]
     max_users: int | None
     max_campaigns: int | None
+    event_retention_days: int | None
     max_storage_gb: int | None
     monthly_render_qty: int | None
     trial_ends_at: datetime | None
@@ -76,6 +78,7 @@ class TenantChanges(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] | UnsetType = UNSET
     max_users: int | UnsetType | None = UNSET
     max_campaigns: int | UnsetType | None = UNSET
+    event_retention_days: int | UnsetType | None = UNSET
 
 
 class Branding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

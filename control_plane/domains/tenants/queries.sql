@@ -9,8 +9,8 @@ RETURNING id;
 
 -- name: fetch_tenant(tenant_id)^
 SELECT t.id, t.number, t.slug, t.name, t.kind, t.status, t.plan_code, t.contact_name, t.contact_email,
-       t.contact_phone, t.billing_email, t.allowed_origins, t.max_users, t.max_campaigns, t.max_storage_gb,
-       t.monthly_render_qty, t.trial_ends_at, t.created_at, t.updated_at,
+       t.contact_phone, t.billing_email, t.allowed_origins, t.max_users, t.max_campaigns, t.event_retention_days,
+       t.max_storage_gb, t.monthly_render_qty, t.trial_ends_at, t.created_at, t.updated_at,
        (SELECT d.domain FROM custom_domains d
         WHERE d.tenant_id = t.id AND d.status = 'verified'
         ORDER BY d.verified_at, d.id LIMIT 1) AS custom_domain
@@ -19,8 +19,8 @@ WHERE t.id = :tenant_id;
 
 -- name: list_tenants(limit, offset)
 SELECT t.id, t.number, t.slug, t.name, t.kind, t.status, t.plan_code, t.contact_name, t.contact_email,
-       t.contact_phone, t.billing_email, t.allowed_origins, t.max_users, t.max_campaigns, t.max_storage_gb,
-       t.monthly_render_qty, t.trial_ends_at, t.created_at, t.updated_at,
+       t.contact_phone, t.billing_email, t.allowed_origins, t.max_users, t.max_campaigns, t.event_retention_days,
+       t.max_storage_gb, t.monthly_render_qty, t.trial_ends_at, t.created_at, t.updated_at,
        (SELECT d.domain FROM custom_domains d
         WHERE d.tenant_id = t.id AND d.status = 'verified'
         ORDER BY d.verified_at, d.id LIMIT 1) AS custom_domain
@@ -54,13 +54,16 @@ SELECT id FROM tenants WHERE number = :number;
 -- A weaker lock than FOR UPDATE, so that rows which refer to the tenant can be added meanwhile.
 SELECT id FROM tenants WHERE id = :tenant_id FOR NO KEY UPDATE;
 
--- name: update_tenant(tenant_id, name, status, plan_code, contact_name, contact_email, contact_phone, billing_email, allowed_origins, max_users, max_campaigns, now)!
+-- name: update_tenant(tenant_id, name, status, plan_code, contact_name, contact_email, contact_phone, billing_email, allowed_origins, max_users, max_campaigns, event_retention_days, now)!
 UPDATE tenants
 SET name = :name, status = :status, plan_code = :plan_code, contact_name = :contact_name,
     contact_email = :contact_email, contact_phone = :contact_phone, billing_email = :billing_email,
     allowed_origins = :allowed_origins, max_users = :max_users, max_campaigns = :max_campaigns,
-    updated_at = :now
+    event_retention_days = :event_retention_days, updated_at = :now
 WHERE id = :tenant_id;
+
+-- name: restart_retention(tenant_id)!
+DELETE FROM retention_marks WHERE tenant_id = :tenant_id;
 
 -- name: fetch_branding(tenant_id)$
 SELECT branding FROM tenants WHERE id = :tenant_id;

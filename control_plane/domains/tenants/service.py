@@ -115,6 +115,9 @@ async def change_tenant(
         return before
     after = msgspec.structs.replace(after, updated_at=now)
     await store.update_tenant(db, after, now)
+    if after.event_retention_days != before.event_retention_days:
+        # What landed late meanwhile, and was let be, may lie behind the mark.
+        await store.restart_retention(db, tenant_id)
     if after.is_live != before.is_live:
         await api_keys.republish_keys(db, tenant_id)
     await audit.record(

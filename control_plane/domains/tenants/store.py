@@ -34,6 +34,7 @@ CHANGEABLE = (
     "allowed_origins",
     "max_users",
     "max_campaigns",
+    "event_retention_days",
 )
 """Columns that update_tenant writes."""
 
@@ -97,6 +98,11 @@ async def update_tenant(db: Connection, tenant: Tenant, now: datetime) -> None:
     """Write what of a tenant can change."""
     columns = {name: getattr(tenant, name) for name in CHANGEABLE}
     await _queries.update_tenant(db, tenant_id=tenant.id, now=now, **columns)
+
+
+async def restart_retention(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Have all of the tenant's events looked at anew for who visitors were."""
+    await _queries.restart_retention(db, tenant_id=tenant_id)
 
 
 async def fetch_branding(db: Connection, tenant_id: uuid.UUID) -> Branding | None:

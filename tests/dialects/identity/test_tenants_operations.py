@@ -238,6 +238,20 @@ class TestUpdateTenant:
         assert (entry["tenant_id"], entry["actor_id"]) == (member.tenant_id, superadmin.user_id)
         assert (await superadmin.api.patch(f"/v1/tenants/{NOBODY}", json={"name": "x"})).status_code == 404
 
+    async def test_another_retention_has_everything_looked_at_anew(
+        self, member: Member, pool: asyncpg.Pool
+    ) -> None:
+        path = f"/v1/tenants/{member.tenant_id}"
+        assert (await member.api.get(path)).json()["event_retention_days"] is None
+        for days, marks in ((30, 0), (30, 1), (60, 0), (None, 0)):
+            body = (await member.api.patch(path, json={"event_retention_days": days})).json()
+            assert body["event_retention_days"] == days
+            assert await pool.fetchval("SELECT count(*) FROM retention_marks") == marks
+            await pool.execute(
+                "INSERT INTO retention_marks VALUES ($1, 'clicks', $1) ON CONFLICT DO NOTHING",
+                member.tenant_id,
+            )
+
     async def test_origins_are_normalised_and_kept_once(self, member: Member) -> None:
         given = [
             "https://Shop.example:443",
@@ -281,6 +295,9 @@ class TestUpdateTenant:
             ({"contact_phone": "12"}, "contact_phone"),
             ({"allowed_origins": [f"https://a{n}.example" for n in range(51)]}, "allowed_origins"),
             ({"allowed_origins": "https://a.example"}, "allowed_origins"),
+            ({"event_retention_days": 0}, "event_retention_days"),
+            ({"event_retention_days": 3651}, "event_retention_days"),
+            ({"event_retention_days": "7"}, "event_retention_days"),
         ],
     )
     async def test_bad_bodies_are_named(self, member: Member, changes: dict[str, Any], field: str) -> None:
