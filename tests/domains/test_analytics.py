@@ -407,18 +407,23 @@ async def check_buckets(
     assert [buckets[0].start, buckets[-1].until] == [span.start, span.until]
     for one, following in itertools.pairwise(buckets):
         assert one.until == following.start
-        last = one.until - timedelta(microseconds=1)
-        assert name_bucket(one.start, interval) == name_bucket(last, interval), (one, interval)
-        assert name_bucket(one.start, interval) != name_bucket(following.start, interval), (one, interval)
+        check_bounds(one.start, one.until, interval)
     for bucket in buckets:
         within = [atom for atom in atoms if bucket.start <= atom.moment < bucket.until]
         assert_same(bucket.figures, within, (topic, span, interval, bucket.start))
 
 
-def name_bucket(moment: datetime, interval: Interval) -> str:
-    """Name the calendar's piece that a local time is part of."""
-    names = {"hour": "%F %H %z", "day": "%F", "week": "%G %V", "month": "%Y %m"}
-    return moment.strftime(names[interval])
+def check_bounds(start: datetime, until: datetime, interval: Interval) -> None:
+    """A piece of the calendar ends where another begins. When clocks change, hours may be cut short."""
+    first, end = start.astimezone(UTC), until.astimezone(UTC)
+    if interval == "hour":
+        assert timedelta() < end - first <= timedelta(hours=1)
+        assert until.minute == 0 or start.utcoffset() != until.utcoffset()
+        return
+    names = {"day": "%F", "week": "%G %V", "month": "%Y %m"}[interval]
+    last = (end - timedelta(microseconds=1)).astimezone(until.tzinfo)
+    assert start.strftime(names) == last.strftime(names)
+    assert last.strftime(names) != until.strftime(names)
 
 
 async def check_values(

@@ -115,6 +115,8 @@ async def insert_page_click(pool: Pool, visit_id: str | None) -> None:
         PROJECT,
         visit_id,
     )
+    project = subjects_of(TENANT, link=None, project_id=PROJECT, campaign=None)
+    await count(pool, project, PAGE_CLICK, {}, Counts(page_clicks=1))
 
 
 async def insert_click(pool: Pool, click_id: uuid.UUID, word: str | None = None) -> None:
@@ -535,6 +537,11 @@ class TestTheCheck:
             "UPDATE traffic_slots SET checkouts = checkouts + 1 WHERE subject_kind = 1",
             "UPDATE traffic_slots SET sales = sales + 1 WHERE subject_kind = 3",
             "UPDATE traffic_slots SET conversions = conversions + 1 WHERE subject_kind = 3",
+            "UPDATE traffic_slots SET visits = visits + 1 WHERE subject_kind = 3",
+            "UPDATE traffic_slots SET page_clicks = page_clicks + 1 WHERE subject_kind = 2",
+            "UPDATE traffic_days SET uniques = uniques + 1 WHERE subject_kind = 2 AND dimension = 1",
+            "UPDATE traffic_days SET human_visits = human_visits + 1 WHERE subject_kind = 3",
+            "UPDATE click_totals SET bots = bots + 1",
             "UPDATE revenue_slots SET gross_minor = gross_minor + 1 WHERE subject_kind = 1 AND dimension = 0",
             "UPDATE revenue_slots SET refunded_minor = refunded_minor + 1 WHERE subject_kind = 3",
             "UPDATE revenue_slots SET commission_minor = commission_minor + 1 WHERE dimension = 1",

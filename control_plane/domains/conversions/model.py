@@ -24,23 +24,11 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 MOST_LOOKS: Final = 8650
 """How soon, how rarely and how often what a conversion waits for is looked for: over 30 days."""
 
-STATUS_MOVES: Final = frozenset(
-    {
-        ("pending", "completed"),
-        ("pending", "rejected"),
-        ("pending", "abandoned"),
-        ("abandoned", "completed"),
-        ("abandoned", "rejected"),
-        ("completed", "rejected"),
-    }
-)
-"""How a status may change when the same conversion is reported again.
+STATUSES: Final = ("pending", "abandoned", "completed", "rejected")
+"""A report of the same conversion may move its status on along these, and never back.
 
-Ever onwards, and from each to all that are further on: whatever order reports come in, the end is the same.
+So whatever order reports come in, the end is the same.
 """
-
-
-STATUSES: Final = frozenset({"pending", "completed", "abandoned", "rejected"})
 SOURCES: Final = frozenset({"tag", "postback", "api"})
 WORD_LENGTH: Final = 255
 """Characters of what a reporter calls a thing."""

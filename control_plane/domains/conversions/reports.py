@@ -15,7 +15,7 @@ from control_plane.core.errors import DomainError, Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
 from control_plane.domains.conversions import store
-from control_plane.domains.conversions.model import STATUS_MOVES, ConversionRow, make_row
+from control_plane.domains.conversions.model import ConversionRow, make_row
 from control_plane.domains.conversions.report_errors import (
     ConversionDiffers,
     CurrencyDiffers,
@@ -268,7 +268,7 @@ def _check(report: Report, status: str) -> list[Fault]:
 def compare(report: Report, row: ConversionRow, before: ConversionRow) -> list[Fault]:
     """Say in which fields a report, whose row is `row`, differs from what was reported before.
 
-    What it leaves out is no difference, nor is a status that moved on since, or that moves on now.
+    What it leaves out is no difference, nor is its status: that has moved on since, or moves on now.
     """
     faults = [
         Fault(name, f"must be {getattr(before, name)!r}, as reported before", getattr(report, name))
@@ -282,19 +282,7 @@ def compare(report: Report, row: ConversionRow, before: ConversionRow) -> list[F
         if getattr(report, name) is not None and getattr(row, f"{name}_minor") != minor:
             rule = f"must be {format_amount(minor, before.currency)}, as reported before"
             faults.append(Fault(name, rule, getattr(report, name)))
-    is_said = report.status is not None
-    moves_now = (before.status, row.status) in STATUS_MOVES
-    if is_said and not moves_now and before.status not in _reach(row.status):
-        faults.append(Fault("status", f"must be one that {before.status} may become", report.status))
     return faults
-
-
-def _reach(status: str) -> set[str]:
-    """Give what a status may have become since, itself included."""
-    reached, fresh = {status}, {status}
-    while fresh := {after for before, after in STATUS_MOVES if before in fresh} - reached:
-        reached |= fresh
-    return reached
 
 
 def _key_of(row: ConversionRow) -> ExternalKey:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from control_plane.domains.conversions import store
 from control_plane.domains.conversions.joining import Workbook
 from control_plane.domains.conversions.model import (
-    STATUS_MOVES,
+    STATUSES,
     ConversionRow,
     Landed,
     Outcome,
@@ -36,7 +36,7 @@ JOINED_AT_ONCE: Final = 500
 async def land(db: Connection, events: Sequence[Conversion], changes: Changes, now: datetime) -> list[Landed]:
     """Take in reports: each (project, kind, external id) once. Gives what became of each, in their order.
 
-    A repeated report may move the status on (STATUS_MOVES); all else that it says anew is passed over.
+    A repeated report may move the status on (STATUSES); all else that it says anew is passed over.
     """
     rows = [make_row(event) if is_readable(event) else None for event in events]
     projects = {(row.tenant_id, row.project_id) for row in rows if row is not None}
@@ -94,7 +94,7 @@ async def join_waiting(pool: Pool, now: datetime) -> int:
 
 
 def _move_status(book: Workbook, row: ConversionRow, status: str) -> None:
-    if (row.status, status) not in STATUS_MOVES:
+    if STATUSES.index(status) <= STATUSES.index(row.status):
         return
     if row.is_child and row.status == "completed":
         book.take_back(row)

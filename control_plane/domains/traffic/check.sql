@@ -14,86 +14,107 @@ WHERE (kept.clicks, kept.bots, kept.conversions)
       IS DISTINCT FROM (counted.clicks, counted.bots, counted.conversions);
 
 -- name: compare_slots()
-WITH placed AS (
-    SELECT tenant_id, link_id, variant_id, project_id, left(utm_campaign, 255) AS campaign,
-           date_bin('15 minutes', to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
-                    'epoch') AS slot,
-           is_unique, is_bot, is_conversion
+-- Clicks, visits and clicks on pages, of links, projects and campaigns.
+WITH events AS (
+    SELECT tenant_id, id, link_id, variant_id, project_id, utm_campaign, is_unique, is_bot, is_conversion,
+           false AS is_visit
     FROM clicks
+    UNION ALL
+    SELECT tenant_id, id, NULL, NULL, project_id, utm_campaign, is_unique, is_bot, false, true FROM visits
 ), counted AS (
-    SELECT tenant_id, 1 AS subject_kind, link_id AS subject, variant_id, slot, count(*) AS clicks,
-           count(*) FILTER (WHERE is_unique) AS uniques, count(*) FILTER (WHERE NOT is_bot) AS humans,
-           count(*) FILTER (WHERE is_unique AND NOT is_bot) AS human_uniques,
-           count(*) FILTER (WHERE is_conversion) AS conversions,
-           count(*) FILTER (WHERE is_conversion AND NOT is_bot) AS human_conversions
-    FROM placed WHERE link_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5
-    UNION ALL
-    SELECT tenant_id, 2, project_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid), slot, count(*),
-           count(*) FILTER (WHERE is_unique), count(*) FILTER (WHERE NOT is_bot),
-           count(*) FILTER (WHERE is_unique AND NOT is_bot), count(*) FILTER (WHERE is_conversion),
-           count(*) FILTER (WHERE is_conversion AND NOT is_bot)
-    FROM placed WHERE link_id IS NOT NULL AND project_id IS NOT NULL GROUP BY 1, 2, 3, 4, 5
-    UNION ALL
-    SELECT tenant_id, 3, named.id, CAST('00000000-0000-0000-0000-000000000000' AS uuid), slot, count(*),
-           count(*) FILTER (WHERE is_unique), count(*) FILTER (WHERE NOT is_bot),
-           count(*) FILTER (WHERE is_unique AND NOT is_bot), count(*) FILTER (WHERE is_conversion),
-           count(*) FILTER (WHERE is_conversion AND NOT is_bot)
-    FROM placed JOIN campaigns named USING (tenant_id, project_id)
-    WHERE link_id IS NOT NULL AND named.name = campaign GROUP BY 1, 2, 3, 4, 5
+    SELECT e.tenant_id, about.subject_kind, about.subject, about.variant_id,
+           date_bin('15 minutes', to_timestamp(('x' || left(replace(e.id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
+                    'epoch') AS slot,
+           count(link_id) AS clicks, count(link_id) FILTER (WHERE is_unique) AS uniques,
+           count(link_id) FILTER (WHERE NOT is_bot) AS humans,
+           count(link_id) FILTER (WHERE is_unique AND NOT is_bot) AS human_uniques,
+           count(link_id) FILTER (WHERE is_conversion) AS conversions,
+           count(link_id) FILTER (WHERE is_conversion AND NOT is_bot) AS human_conversions,
+           count(*) FILTER (WHERE is_visit) AS visits,
+           count(*) FILTER (WHERE is_visit AND NOT is_bot) AS human_visits,
+           count(*) FILTER (WHERE link_id IS NULL AND NOT is_visit) AS page_clicks
+    FROM events e
+    LEFT JOIN campaigns named ON named.tenant_id = e.tenant_id AND named.project_id = e.project_id
+                             AND named.name = left(e.utm_campaign, 255)
+    CROSS JOIN LATERAL (VALUES
+        (1::smallint, e.link_id, e.variant_id),
+        (2, e.project_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)),
+        (3, named.id, CAST('00000000-0000-0000-0000-000000000000' AS uuid))
+    ) AS about (subject_kind, subject, variant_id)
+    WHERE about.subject IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5
 ), kept AS (
-    SELECT * FROM traffic_slots WHERE (clicks, humans, conversions) <> (0, 0, 0)
+    SELECT * FROM traffic_slots
+    WHERE (clicks, uniques, humans, human_uniques, conversions, human_conversions, visits, human_visits,
+           page_clicks) <> (0, 0, 0, 0, 0, 0, 0, 0, 0)
 )
 SELECT 'traffic_slots' AS sums, subject, variant_id, slot,
        to_jsonb(array[kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions,
-                      kept.human_conversions]) AS stored,
+                      kept.human_conversions, kept.visits, kept.human_visits, kept.page_clicks]) AS stored,
        to_jsonb(array[counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
-                      counted.conversions, counted.human_conversions]) AS counted
+                      counted.conversions, counted.human_conversions, counted.visits, counted.human_visits,
+                      counted.page_clicks]) AS counted
 FROM counted FULL JOIN kept USING (tenant_id, subject_kind, subject, variant_id, slot)
-WHERE (kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions, kept.human_conversions)
+WHERE (kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions, kept.human_conversions,
+       kept.visits, kept.human_visits, kept.page_clicks)
       IS DISTINCT FROM (counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
-                        counted.conversions, counted.human_conversions);
-
--- name: compare_visits()
-WITH counted AS (
-    SELECT tenant_id, project_id AS subject,
-           date_bin('15 minutes', to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
-                    'epoch') AS slot,
-           count(*) AS visits, count(*) FILTER (WHERE NOT is_bot) AS human_visits
-    FROM visits GROUP BY 1, 2, 3
-), kept AS (
-    SELECT * FROM traffic_slots WHERE subject_kind = 2 AND visits <> 0
-)
-SELECT 'traffic_slots' AS sums, subject, NULL::uuid AS variant_id, slot,
-       to_jsonb(array[kept.visits, kept.human_visits]) AS stored,
-       to_jsonb(array[counted.visits, counted.human_visits]) AS counted
-FROM counted FULL JOIN kept USING (tenant_id, subject, slot)
-WHERE (kept.visits, kept.human_visits) IS DISTINCT FROM (counted.visits, counted.human_visits);
+                        counted.conversions, counted.human_conversions, counted.visits, counted.human_visits,
+                        counted.page_clicks);
 
 -- name: compare_days()
--- By country, of links: the way that every dimension goes.
-WITH counted AS (
-    SELECT tenant_id, link_id AS subject, variant_id,
-           (to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+-- Clicks and visits by what is known of the visitor, of links, projects and campaigns.
+WITH events AS (
+    SELECT tenant_id, id, link_id, variant_id, project_id, is_unique, is_bot, is_conversion, false AS is_visit,
+           country, device, browser, os, referrer_domain,
+           utm_source, utm_medium, utm_campaign, utm_content, utm_term
+    FROM clicks WHERE link_id IS NOT NULL
+    UNION ALL
+    SELECT tenant_id, id, NULL, NULL, project_id, is_unique, is_bot, false, true,
+           country, device, browser, os, referrer_domain,
+           utm_source, utm_medium, utm_campaign, utm_content, utm_term
+    FROM visits
+), counted AS (
+    SELECT e.tenant_id, about.subject_kind, about.subject, about.variant_id,
+           (to_timestamp(('x' || left(replace(e.id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
             AT TIME ZONE 'UTC')::date AS day,
-           known.dimension, left(known.value, 255) AS value, count(*) AS clicks,
-           count(*) FILTER (WHERE is_unique) AS uniques, count(*) FILTER (WHERE NOT is_bot) AS humans,
-           count(*) FILTER (WHERE is_conversion) AS conversions
-    FROM clicks
+           known.dimension, left(known.value, 255) AS value,
+           count(link_id) AS clicks, count(link_id) FILTER (WHERE is_unique) AS uniques,
+           count(link_id) FILTER (WHERE NOT is_bot) AS humans,
+           count(link_id) FILTER (WHERE is_unique AND NOT is_bot) AS human_uniques,
+           count(link_id) FILTER (WHERE is_conversion) AS conversions,
+           count(link_id) FILTER (WHERE is_conversion AND NOT is_bot) AS human_conversions,
+           count(*) FILTER (WHERE is_visit) AS visits,
+           count(*) FILTER (WHERE is_visit AND NOT is_bot) AS human_visits
+    FROM events e
+    LEFT JOIN campaigns named ON named.tenant_id = e.tenant_id AND named.project_id = e.project_id
+                             AND named.name = left(e.utm_campaign, 255)
+    CROSS JOIN LATERAL (VALUES
+        (1::smallint, e.link_id, e.variant_id),
+        (2, e.project_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)),
+        (3, named.id, CAST('00000000-0000-0000-0000-000000000000' AS uuid))
+    ) AS about (subject_kind, subject, variant_id)
     CROSS JOIN LATERAL (VALUES
         (1::smallint, country), (2, device), (3, browser), (4, os), (5, referrer_domain), (6, utm_source),
         (7, utm_medium), (8, utm_campaign), (9, utm_content), (10, utm_term)
     ) AS known (dimension, value)
-    WHERE link_id IS NOT NULL AND known.value <> ''
-    GROUP BY 1, 2, 3, 4, 5, 6
+    WHERE about.subject IS NOT NULL AND known.value <> ''
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), kept AS (
-    SELECT * FROM traffic_days WHERE subject_kind = 1 AND (clicks, humans, conversions) <> (0, 0, 0)
+    SELECT * FROM traffic_days
+    WHERE (clicks, uniques, humans, human_uniques, conversions, human_conversions, visits, human_visits)
+          <> (0, 0, 0, 0, 0, 0, 0, 0)
 )
 SELECT 'traffic_days' AS sums, subject, variant_id, day::timestamptz AS slot,
-       to_jsonb(array[kept.clicks, kept.uniques, kept.humans, kept.conversions]) AS stored,
-       to_jsonb(array[counted.clicks, counted.uniques, counted.humans, counted.conversions]) AS counted
-FROM counted FULL JOIN kept USING (tenant_id, subject, variant_id, day, dimension, value)
-WHERE (kept.clicks, kept.uniques, kept.humans, kept.conversions)
-      IS DISTINCT FROM (counted.clicks, counted.uniques, counted.humans, counted.conversions);
+       to_jsonb(array[kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions,
+                      kept.human_conversions, kept.visits, kept.human_visits]) AS stored,
+       to_jsonb(array[counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
+                      counted.conversions, counted.human_conversions, counted.visits,
+                      counted.human_visits]) AS counted
+FROM counted FULL JOIN kept USING (tenant_id, subject_kind, subject, variant_id, day, dimension, value)
+WHERE (kept.clicks, kept.uniques, kept.humans, kept.human_uniques, kept.conversions, kept.human_conversions,
+       kept.visits, kept.human_visits)
+      IS DISTINCT FROM (counted.clicks, counted.uniques, counted.humans, counted.human_uniques,
+                        counted.conversions, counted.human_conversions, counted.visits, counted.human_visits);
 
 -- name: compare_money()
 -- Each sale with what came back and what came on top: of links, projects and campaigns, in every dimension.
