@@ -19,6 +19,7 @@ from control_plane.dialects.tracking import (
     explain,
     project_changes,
     projects,
+    snippet,
     visits,
 )
 from control_plane.dialects.tracking.auth import require_key
@@ -37,6 +38,7 @@ def build_router() -> Router:
             project_changes.create_project,
             project_changes.change_project,
             project_changes.rotate_secret,
+            snippet.get_snippet,
             analytics.get_analytics,
             analytics.get_series,
             analytics.get_breakdown,
