@@ -45,6 +45,7 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "check_domains": ("*/10 * * * *", domain_checks.check_domains),
     "look_for_winners": ("* * * * *", winners.look_for_winners),
     "forget_visitors": ("45 * * * *", upkeep.forget_visitors),
+    "trim_answers": ("55 * * * *", upkeep.trim_answers),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
     "trim_dead_messages": ("45 3 * * *", upkeep.trim_dead_messages),
 }

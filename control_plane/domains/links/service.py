@@ -61,8 +61,8 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
     """
     link_id = new_id()
     if idempotency_key is not None:
-        request = IdempotentRequest(CREATE_ENDPOINT, idempotency_key, fingerprint(new_link))
-        earlier_id = await idempotency.claim(db, account, request, link_id, now)
+        request = IdempotentRequest(account.user_id, CREATE_ENDPOINT, idempotency_key, fingerprint(new_link))
+        earlier_id = await idempotency.claim(db, account.tenant_id, request, link_id, now)
         if earlier_id is not None:
             return await _fetch_existing(db, account, earlier_id), False
     domain = await choose_domain(db, account.tenant_id, new_link.domain)
