@@ -33,8 +33,8 @@ from control_plane.dialects.tracking.conversion_shapes import (
 from control_plane.dialects.tracking.envelope import wrap
 from control_plane.dialects.tracking.errors import explain
 from control_plane.dialects.tracking.languages import MESSAGES, choose_language
-from control_plane.domains.conversions import listing, reports
-from control_plane.domains.conversions.listing import ListedConversion
+from control_plane.domains.conversions import reports, service
+from control_plane.domains.conversions.model import ListedConversion
 from control_plane.domains.idempotency import service as idempotency
 from control_plane.domains.idempotency.model import Answer, IdempotentRequest
 from edge.contract.events import ConversionKind
@@ -149,7 +149,7 @@ async def _take_in(db: Connection, tenant_id: uuid.UUID, body: Body, now: dateti
     if outcome.row is None:
         assert outcome.refusal is not None
         raise outcome.refusal
-    conversion = await listing.fetch_conversion(db, tenant_id, body.kind, outcome.row.id)
+    conversion = await service.fetch_conversion(db, tenant_id, body.kind, outcome.row.id)
     return Answer(201 if outcome.is_new else 200, msgspec.json.encode(SHOW[body.kind](conversion)))
 
 
