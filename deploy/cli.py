@@ -63,8 +63,8 @@ def up(  # noqa: PLR0913  its options are arguments
 
     Starts Postgres and Valkey (or uses those of SWITCHYARD_DATABASE_URL and SWITCHYARD_REDIS_URL),
     migrates the database, starts publisher, flusher, jobs, API and edge, and waits until each one
-    answers. The first run makes a demo account with a key and a link. While all is up,
-    `ready.json` in the data folder tells URLs, key and process ids. A process that dies is
+    answers. The first run makes a demo account with keys, a project and a link. While all is up,
+    `ready.json` in the data folder tells URLs, keys and process ids. A process that dies is
     started again. Ctrl-C stops everything in order; a second one hurries.
 
     For example:

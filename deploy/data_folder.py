@@ -62,10 +62,18 @@ class Login(msgspec.Struct, frozen=True):
     password: str
 
 
-class Demo(msgspec.Struct, frozen=True):
-    """demo.json: what the first run made. The key itself is kept, for the API shows it only once.
+class DemoProject(msgspec.Struct, frozen=True):
+    """A project. `secret`: what postbacks prove themselves with. `key`: of the tenant, to read and report."""
 
-    `admin`: None in a file of an older version.
+    id: uuid.UUID
+    secret: str
+    key: str
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """demo.json: what the first run made. Keys and secrets are kept, for the API shows them only once.
+
+    `admin`, `project`: None in a file of an older version.
     """
 
     user_id: uuid.UUID
@@ -73,11 +81,13 @@ class Demo(msgspec.Struct, frozen=True):
     link_id: uuid.UUID
     slug: str
     admin: Login | None = None
+    project: DemoProject | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
     """ready.json. `demo_link`: URL. `token`: a JWT for key management. `processes`: name -> pid.
 
+    `project`: the demo's, which `demo_link` counts for; None in a file of an older version.
     `up`: the pid of the supervisor, 0 in a file of an older version. `mail_url`: the page of the mail
     catcher; `smtp_url`, `sms_url`: how messages reach it. Each is empty where messages go elsewhere.
     """
@@ -94,6 +104,7 @@ class Ready(msgspec.Struct, frozen=True):
     mail_url: str = ""
     smtp_url: str = ""
     sms_url: str = ""
+    project: DemoProject | None = None
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)

@@ -60,6 +60,7 @@ fsync = off
 full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0
+max_wal_size = 256MB
 autovacuum_naptime = 10min
 """
 

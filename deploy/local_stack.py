@@ -238,7 +238,7 @@ class LocalStack:
         """Give the demo account of the first run; make one where there is none."""
         known = self._folder.read_demo()
         if known is None or not await demo.is_alive(known, self._api_url):
-            self._say("Making a demo account with a key and a link.")
+            self._say("Making a demo account with keys, a project and a link.")
             known = await demo.make_demo(
                 database_url=self._environment["SWITCHYARD_DATABASE_URL"],
                 api_url=self._api_url,
@@ -279,6 +279,7 @@ class LocalStack:
             redis_url=self._environment["SWITCHYARD_REDIS_URL"],
             processes={},
             up=os.getpid(),
+            project=demo_account.project,
             **self._describe_mail(),
         )
 
@@ -300,7 +301,8 @@ class LocalStack:
 
     def _introduce(self, demo_account: Demo, took_s: float) -> None:
         assert demo_account.admin is not None
-        admin = demo_account.admin
+        admin, project = demo_account.admin, demo_account.project
+        shown = f"  Project    {project.id}, its key {project.key}\n" if project is not None else ""
         mail = f"  Mail       {self._mail_catcher.url}\n" if self._mail_catcher is not None else ""
         self._say(
             f"\nSwitchyard is up after {took_s:.1f} s.\n"
@@ -308,6 +310,7 @@ class LocalStack:
             f"  Edge       {self._edge_url}\n"
             f"  API key    {demo_account.api_key}\n"
             f"  Demo link  {self._edge_url}/{demo_account.slug}\n"
+            f"{shown}"
             f"  Admin      {admin.email}, password {admin.password}, tenant {admin.tenant_slug}\n"
             f"{mail}"
             f"  Data       {self._folder.path}\n"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tests.dns_server import DnsServer
     from tests.http_server import HttpServer
 
+_MEMORY_FOLDER, _MEMORY_ROOM = Path("/dev/shm"), 8 << 30
 _MARK = "switchyard:tests"
 """Key that says: this Redis database belongs to the tests."""
 
@@ -72,9 +73,23 @@ class ForeignServer:
         pytest.skip("needs an embedded server")
 
 
+def find_memory_folder() -> Path | None:
+    """Find a file system in memory with room for a database for each test; None: the system's folder.
+
+    Each database is some 700 files, whose making and deleting keeps a disk's file system busy.
+    """
+    try:
+        has_room = shutil.disk_usage(_MEMORY_FOLDER).free >= _MEMORY_ROOM and os.access(
+            _MEMORY_FOLDER, os.W_OK
+        )
+    except OSError:
+        return None
+    return _MEMORY_FOLDER if has_room else None
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="switchyard-test-"))
+    home = Path(tempfile.mkdtemp(prefix="switchyard-test-", dir=find_memory_folder()))
     home.chmod(0o711)
     folder = make_server_folder(home / "servers")
     yield folder

@@ -139,6 +139,36 @@ def test_prints_what_to_try(stack: Stack) -> None:
     assert f"curl -i {stack.ready['demo_link']}" in said
 
 
+async def test_the_demo_link_and_the_key_are_of_one_project(stack: Stack) -> None:
+    project = stack.ready["project"]
+    clicks = f"{stack.ready['api_url']}/v1/clicks?project_id={project['id']}"
+
+    def count() -> int:
+        answer = httpx.get(clicks, headers={"Authorization": f"Bearer {project['key']}"})
+        total: int = answer.raise_for_status().json()["pagination"]["total"]
+        return total
+
+    before = count()
+    stack.follow()
+    await eventually(lambda: count() == before + 1, timeout_s=60)
+
+
+async def test_a_winner_takes_all_visitors_until_it_is_taken_back(stack: Stack) -> None:
+    ready = stack.ready
+    headers, links = {"X-API-Key": ready["api_key"]}, f"{ready['api_url']}/api/v1/public/links"
+
+    def hosts() -> set[str]:
+        return {httpx.URL(stack.follow().headers["location"]).host for _ in range(30)}
+
+    async with httpx.AsyncClient(headers=headers) as api:
+        (link,) = (await api.get(links)).raise_for_status().json()["items"]
+        winner = f"{links}/{link['id']}/winner"
+        (await api.post(winner, json={"variant": "B"})).raise_for_status()
+        await eventually(lambda: hosts() == {"example.org"})
+        (await api.delete(winner)).raise_for_status()
+        await eventually(lambda: hosts() == {"example.com", "example.org"})
+
+
 def test_what_would_be_mailed_is_shown(stack: Stack) -> None:
     assert f"Mail       {stack.ready['mail_url']}" in stack.said()
     assert httpx.get(f"{stack.ready['mail_url']}/messages.json").json() == []
@@ -152,6 +182,7 @@ def test_ready_file_is_complete_and_private(stack: Stack) -> None:
         "api_key",
         "token",
         "demo_link",
+        "project",
         "database_url",
         "redis_url",
     } < ready.keys()

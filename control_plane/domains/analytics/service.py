@@ -107,6 +107,7 @@ async def break_down(  # noqa: PLR0913  whose, when, by what, and which part of 
     db: Connection, topic: Topic, span: Range, aspect: Aspect, *, sort: Measure, limit: int
 ) -> Breakdown:
     """Give the first `limit` values by a measure, and what the others and the unknown come to."""
+    await store.plan_for_values(db)
     figures = await store.sum_by_variant(db, topic, span)
     total = _add_figures(figures.values())
     whole = ValueFigures(None, _read_counts(total.totals), total.revenue)
