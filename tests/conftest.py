@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 _MEMORY_FOLDER, _MEMORY_ROOM = Path("/dev/shm"), 8 << 30
 _MARK = "switchyard:tests"
 """Key that says: this Redis database belongs to the tests."""
+
+hypothesis.settings.register_profile("switchyard", deadline=None)  # machines are noisy: speed is benchmarked
+hypothesis.settings.load_profile("switchyard")
 
 
 class TestServer(Protocol):

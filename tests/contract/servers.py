@@ -28,7 +28,6 @@ START_TIMEOUT_S: Final = 20
 
 SETTINGS: Final = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=(Phase.explicit, Phase.generate),

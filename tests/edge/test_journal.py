@@ -82,7 +82,7 @@ class TestRoundTrip:
     def test_a_journal_without_files_is_adopted_empty(self, tmp_path: Path) -> None:
         assert adopt(tmp_path).is_empty
 
-    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.one_of(st.integers(1, 20 * KIB), st.just("cut"), st.just("land"), st.just("ship")), max_size=60

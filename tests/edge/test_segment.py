@@ -69,7 +69,7 @@ class TestDamage:
             torn.find_oldest_ms()
             torn.close()
 
-    @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_a_flipped_bit_gives_the_good_prefix_and_is_reported(
         self, journal: Journal, tmp_path: Path, data: st.DataObject

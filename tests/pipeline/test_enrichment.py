@@ -13,7 +13,7 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605
 
 
 class TestClients:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.text(max_size=300))
     def test_any_text_is_described(self, user_agent: str) -> None:
         describe_client(user_agent)

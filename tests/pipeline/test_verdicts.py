@@ -41,7 +41,7 @@ class TestCrawlers:
         assert judged == {instance: crawleruseragents.is_crawler(instance) for instance in INSTANCES}
         assert sum(judged.values()) > 1000
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.sampled_from([*INSTANCES, FIREFOX, CHROME, IPHONE]), st.data())
     def test_so_is_every_part_of_one_and_every_mixture(self, user_agent: str, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(user_agent)))
@@ -102,7 +102,7 @@ class TestJudge:
 
 
 class TestNetworkList:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         st.lists(st.ip_addresses(v=4, network="10.0.0.0/24").map(str), max_size=20),
         st.lists(st.integers(20, 32), min_size=20, max_size=20),

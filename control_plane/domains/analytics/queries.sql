@@ -116,9 +116,9 @@ ORDER BY subject, currency;
 -- name: plan_for_values()$
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 
--- name: break_down_link(tenant_id, subject_kind, subject, dimension, first_day, end_day, lows, highs, signs, sort, limit)
--- Whole days from their sums, pieces of days from the rows. The first :limit values by the measure that
--- :sort names, and one row without a value for all others.
+-- name: break_down(tenant_id, subject_kind, subject, dimension, first_day, end_day, lows, highs, signs, link_id, project_id, campaign, sort, limit)
+-- Whole days from their sums, pieces of days from the rows: of a link, a project, or a project's campaign.
+-- The first :limit values by the measure that :sort names, and one row without a value for all others.
 WITH parts AS (
     SELECT value,
            sum(clicks) AS clicks, sum(uniques) AS uniques, sum(humans) AS humans,
@@ -150,78 +150,9 @@ WITH parts AS (
                country, device, browser, os, referrer_domain,
                utm_source, utm_medium, utm_campaign, utm_content, utm_term
         FROM clicks
-        WHERE tenant_id = :tenant_id AND link_id = :subject AND id >= piece.low AND id < piece.high
-    ) event
-    GROUP BY 1
-), added AS (
-    SELECT value,
-           sum(clicks)::bigint AS clicks, sum(uniques)::bigint AS uniques, sum(humans)::bigint AS humans,
-           sum(human_uniques)::bigint AS human_uniques, sum(conversions)::bigint AS conversions,
-           sum(human_conversions)::bigint AS human_conversions, sum(visits)::bigint AS visits,
-           sum(human_visits)::bigint AS human_visits
-    FROM parts
-    WHERE value IS NOT NULL
-    GROUP BY value
-), ranked AS (
-    SELECT added.*, row_number() OVER (ORDER BY measure DESC, value COLLATE "C") AS place
-    FROM added
-    CROSS JOIN LATERAL (
-        SELECT CASE CAST(:sort AS text)
-            WHEN 'clicks' THEN clicks
-            WHEN 'uniques' THEN uniques
-            WHEN 'humans' THEN humans
-            WHEN 'human_uniques' THEN human_uniques
-            WHEN 'conversions' THEN conversions
-            WHEN 'human_conversions' THEN human_conversions
-            WHEN 'visits' THEN visits
-            WHEN 'human_visits' THEN human_visits
-        END AS measure
-    ) chosen
-    WHERE clicks <> 0 OR visits <> 0 OR conversions <> 0
-)
-SELECT CASE WHEN place <= :limit THEN value END AS value, count(*) AS values,
-       sum(clicks)::bigint AS clicks, sum(uniques)::bigint AS uniques, sum(humans)::bigint AS humans,
-       sum(human_uniques)::bigint AS human_uniques, sum(conversions)::bigint AS conversions,
-       sum(human_conversions)::bigint AS human_conversions, sum(visits)::bigint AS visits,
-       sum(human_visits)::bigint AS human_visits
-FROM ranked
-GROUP BY place <= :limit, CASE WHEN place <= :limit THEN value END
-ORDER BY min(place);
-
--- name: break_down_project(tenant_id, subject_kind, subject, dimension, first_day, end_day, lows, highs, signs, project_id, campaign, sort, limit)
--- The same for a project, or for one of its campaigns.
-WITH parts AS (
-    SELECT value,
-           sum(clicks) AS clicks, sum(uniques) AS uniques, sum(humans) AS humans,
-           sum(human_uniques) AS human_uniques, sum(conversions) AS conversions,
-           sum(human_conversions) AS human_conversions, sum(visits) AS visits,
-           sum(human_visits) AS human_visits
-    FROM traffic_days
-    WHERE tenant_id = :tenant_id AND subject_kind = :subject_kind AND subject = :subject
-      AND dimension = :dimension AND day >= :first_day AND day < :end_day
-    GROUP BY value
-    UNION ALL
-    SELECT left(CASE CAST(:dimension AS smallint)
-               WHEN 1 THEN country WHEN 2 THEN device
-               WHEN 3 THEN browser WHEN 4 THEN os
-               WHEN 5 THEN referrer_domain WHEN 6 THEN utm_source
-               WHEN 7 THEN utm_medium WHEN 8 THEN utm_campaign
-               WHEN 9 THEN utm_content WHEN 10 THEN utm_term
-           END, 255) AS value,
-           sum(sign * clicks) AS clicks, sum(sign * uniques) AS uniques, sum(sign * humans) AS humans,
-           sum(sign * human_uniques) AS human_uniques, sum(sign * conversions) AS conversions,
-           sum(sign * human_conversions) AS human_conversions, sum(sign * visits) AS visits,
-           sum(sign * human_visits) AS human_visits
-    FROM unnest(CAST(:lows AS uuid[]), CAST(:highs AS uuid[]), CAST(:signs AS integer[]))
-        AS piece (low, high, sign)
-    CROSS JOIN LATERAL (
-        SELECT 1 AS clicks, is_unique::integer AS uniques, (NOT is_bot)::integer AS humans,
-               (is_unique AND NOT is_bot)::integer AS human_uniques, is_conversion::integer AS conversions,
-               (is_conversion AND NOT is_bot)::integer AS human_conversions, 0 AS visits, 0 AS human_visits,
-               country, device, browser, os, referrer_domain,
-               utm_source, utm_medium, utm_campaign, utm_content, utm_term
-        FROM clicks
-        WHERE tenant_id = :tenant_id AND project_id = :project_id AND link_id IS NOT NULL
+        WHERE tenant_id = :tenant_id AND link_id IS NOT NULL
+          AND (CAST(:link_id AS uuid) IS NULL OR link_id = :link_id)
+          AND (CAST(:project_id AS uuid) IS NULL OR project_id = :project_id)
           AND (CAST(:campaign AS text) IS NULL OR left(utm_campaign, 255) = :campaign)
           AND id >= piece.low AND id < piece.high
         UNION ALL
@@ -269,7 +200,7 @@ FROM ranked
 GROUP BY place <= :limit, CASE WHEN place <= :limit THEN value END
 ORDER BY min(place);
 
--- name: break_down_link_money(tenant_id, subject_kind, subject, dimension, first_day, end_day, starts, untils, signs, values)
+-- name: break_down_money(tenant_id, subject_kind, subject, dimension, first_day, end_day, starts, untils, signs, link_id, project_id, campaign, values)
 -- Money of the values, and of all others in rows without a value. counted_at: see conversions.
 -- LIMIT 1 keeps each look-up by key where it stands: joined freely, they may multiply the tables first.
 WITH parts AS (
@@ -322,74 +253,8 @@ WITH parts AS (
         WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
           AND (conversion.kind = 2
                OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))
-          AND conversion.link_id = :subject
-          AND conversion.counted_at >= piece.start AND conversion.counted_at < piece.until
-    ) event
-    GROUP BY 1, 2
-)
-SELECT CASE WHEN value = ANY (CAST(:values AS text[])) THEN value END AS value, currency,
-       sum(sales)::bigint AS sales, sum(gross_minor)::bigint AS gross_minor,
-       sum(upsold_minor)::bigint AS upsold_minor, sum(refunded_minor)::bigint AS refunded_minor,
-       sum(commission_minor)::bigint AS commission_minor
-FROM parts
-WHERE value IS NOT NULL
-GROUP BY 1, 2
-HAVING sum(sales) <> 0 OR sum(gross_minor) <> 0 OR sum(upsold_minor) <> 0 OR sum(refunded_minor) <> 0
-ORDER BY currency;
-
--- name: break_down_project_money(tenant_id, subject_kind, subject, dimension, first_day, end_day, starts, untils, signs, project_id, campaign, values)
--- The same for a project, or for one of its campaigns.
-WITH parts AS (
-    SELECT value, currency,
-           sum(sales) AS sales, sum(gross_minor) AS gross_minor, sum(upsold_minor) AS upsold_minor,
-           sum(refunded_minor) AS refunded_minor, sum(commission_minor) AS commission_minor
-    FROM revenue_slots
-    WHERE tenant_id = :tenant_id AND subject_kind = :subject_kind AND subject = :subject
-      AND dimension = :dimension AND slot >= :first_day AND slot < :end_day
-    GROUP BY value, currency
-    UNION ALL
-    SELECT left(CASE CAST(:dimension AS smallint)
-               WHEN 1 THEN country WHEN 2 THEN device
-               WHEN 3 THEN browser WHEN 4 THEN os
-               WHEN 5 THEN referrer_domain WHEN 6 THEN utm_source
-               WHEN 7 THEN utm_medium WHEN 8 THEN utm_campaign
-               WHEN 9 THEN utm_content WHEN 10 THEN utm_term
-           END, 255) AS value,
-           currency,
-           sum(sign * sales) AS sales, sum(sign * gross_minor) AS gross_minor,
-           sum(sign * upsold_minor) AS upsold_minor, sum(sign * refunded_minor) AS refunded_minor,
-           sum(sign * commission_minor) AS commission_minor
-    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:untils AS timestamptz[]), CAST(:signs AS integer[]))
-        AS piece (start, until, sign)
-    CROSS JOIN LATERAL (
-        SELECT conversion.currency,
-               (conversion.kind = 2)::integer AS sales,
-               CASE WHEN conversion.kind = 2 THEN conversion.amount_minor ELSE 0 END AS gross_minor,
-               CASE WHEN conversion.kind = 4 THEN conversion.amount_minor ELSE 0 END AS upsold_minor,
-               CASE WHEN conversion.kind = 3 THEN conversion.amount_minor ELSE 0 END AS refunded_minor,
-               CASE WHEN conversion.kind IN (2, 4) THEN conversion.commission_minor ELSE 0 END AS commission_minor,
-               country, device, browser, os, referrer_domain,
-               utm_source, utm_medium, utm_campaign, utm_content, utm_term
-        FROM conversions conversion
-        CROSS JOIN LATERAL (
-            SELECT * FROM clicks
-            WHERE tenant_id = conversion.tenant_id AND id = conversion.attributed_click
-            LIMIT 1
-        ) click
-        LEFT JOIN LATERAL (
-            SELECT kind, status, target_id FROM conversions
-            WHERE tenant_id = conversion.tenant_id AND id = conversion.target_id AND conversion.kind IN (3, 4)
-            LIMIT 1
-        ) target ON true
-        LEFT JOIN LATERAL (
-            SELECT status FROM conversions
-            WHERE tenant_id = conversion.tenant_id AND id = target.target_id AND target.kind = 4
-            LIMIT 1
-        ) sale ON true
-        WHERE conversion.tenant_id = :tenant_id AND conversion.status = 'completed'
-          AND (conversion.kind = 2
-               OR (target.status = 'completed' AND (target.kind = 2 OR sale.status = 'completed')))
-          AND conversion.project_id = :project_id
+          AND (CAST(:link_id AS uuid) IS NULL OR conversion.link_id = :link_id)
+          AND (CAST(:project_id AS uuid) IS NULL OR conversion.project_id = :project_id)
           AND (CAST(:campaign AS text) IS NULL OR left(click.utm_campaign, 255) = :campaign)
           AND conversion.counted_at >= piece.start AND conversion.counted_at < piece.until
     ) event
@@ -402,5 +267,4 @@ SELECT CASE WHEN value = ANY (CAST(:values AS text[])) THEN value END AS value, 
 FROM parts
 WHERE value IS NOT NULL
 GROUP BY 1, 2
-HAVING sum(sales) <> 0 OR sum(gross_minor) <> 0 OR sum(upsold_minor) <> 0 OR sum(refunded_minor) <> 0
 ORDER BY currency;

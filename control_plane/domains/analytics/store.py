@@ -89,10 +89,7 @@ async def rank_values(  # noqa: PLR0913  whose, by what, when, and how many of t
         "sort": sort,
         "limit": limit,
     }
-    if topic.kind is SubjectKind.LINK:
-        rows = _queries.break_down_link(db, **facts)
-    else:
-        rows = _queries.break_down_project(db, **facts, **_project(topic))
+    rows = _queries.break_down(db, **facts, **_filters(topic))
     return [RankedCounts(row["value"], row["values"], _read(Counts, row)) async for row in rows]
 
 
@@ -110,10 +107,7 @@ async def sum_money_of_values(
         "signs": [piece.sign for piece in cover.pieces],
         "values": list(values),
     }
-    if topic.kind is SubjectKind.LINK:
-        rows = _queries.break_down_link_money(db, **facts)
-    else:
-        rows = _queries.break_down_project_money(db, **facts, **_project(topic))
+    rows = _queries.break_down_money(db, **facts, **_filters(topic))
     return await _collect_money(rows, "value")
 
 
@@ -181,8 +175,10 @@ def _keys(topic: Topic) -> dict[str, Any]:
     return {"tenant_id": topic.tenant_id, "subject_kind": topic.kind, "subject": topic.id}
 
 
-def _project(topic: Topic) -> dict[str, Any]:
-    return {"project_id": topic.project_id, "campaign": topic.campaign}
+def _filters(topic: Topic) -> dict[str, Any]:
+    """Say which rows the sums of a subject are of; None filters nothing. See `plan_for_values`."""
+    link_id = topic.id if topic.kind is SubjectKind.LINK else None
+    return {"link_id": link_id, "project_id": topic.project_id, "campaign": topic.campaign}
 
 
 def _read(shape: type[S], row: Mapping[str, Any]) -> S:

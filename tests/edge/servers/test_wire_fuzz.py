@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.edge.servers.raw_client import Answer
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 POST = b"POST /b HTTP/1.1\r\nHost: edge\r\n"
 VALID = (

@@ -107,7 +107,7 @@ def test_what_is_not_plain_is_left_to_the_other_reader(data: bytes) -> None:
     assert not agree(data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.text("/a?%2F0. \xe9#", max_size=12),
     st.lists(st.tuples(st.sampled_from(NAMES + LENGTHS), st.sampled_from(VALUES)), max_size=6),
