@@ -191,6 +191,8 @@ class SnapshotKeeper:
         self._feed = feed
         self._interval_s = interval_s
         self._restored_ms = 0
+        self.is_read = False
+        """Whether what the file has is in memory, or never will be."""
         self._written_revision = self._read_revision()
 
     def read_age_s(self) -> int | None:
@@ -202,6 +204,7 @@ class SnapshotKeeper:
     async def keep(self) -> None:
         """Restore, then write whenever something has changed, until cancelled."""
         await self._restore()
+        self.is_read = True
         while True:
             await asyncio.sleep(self._interval_s)
             if not self._is_fresh():

@@ -148,11 +148,13 @@ class Status:
 
     @property
     def is_ready(self) -> bool:
-        """Redirects work: Redis has every link, or there are cached ones to go on with.
+        """Redirects work: Redis has every link, or those of the snapshot are there to go on with.
 
         Without knowing the custom domains nobody can tell whose link a visitor asks for.
         """
-        return self._cache.domains.are_known and (self._feed.is_ready or len(self._cache) > 0)
+        return self._cache.domains.are_known and (
+            self._feed.is_ready or (self._snapshot.is_read and len(self._cache) > 0)
+        )
 
     def read_health(self) -> Health:
         """Sum up this worker and the host's journals."""

@@ -57,7 +57,6 @@ class Worker:
         trust = ProxyTrust(settings.trusted_proxies)
         cache = LinkCache(size=settings.link_cache_size, unknown_ttl_s=settings.unknown_link_ttl_s)
         self._feed = LinkFeed(settings.redis_url, cache)
-        self._directory = Directory(settings.redis_url)
         self._snapshot = SnapshotKeeper(
             snapshot_path(settings), cache=cache, feed=self._feed, interval_s=settings.snapshot_s
         )
@@ -130,6 +129,11 @@ class Worker:
         """Tell whether links redirect."""
         return self._status.is_ready
 
+    @property
+    def has_read_snapshot(self) -> bool:
+        """Tell whether the links of the last run are in memory, as far as they are needed."""
+        return self._snapshot.is_read
+
     async def answer_later(self, request: EdgeRequest) -> EdgeResponse:
         """Answer a request that `answer` could not: a status page, a look-up, a disk to wait for."""
         if request.path.startswith(RESERVED):
@@ -172,7 +176,6 @@ class Worker:
         await self._shipper.drain(DRAIN_S)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._snapshot.write(), SNAPSHOT_S)
-        await self._directory.aclose()
         await self._feed.aclose()
         await self._directory.aclose()
 

@@ -96,8 +96,8 @@ class CacheResults(Measurement, frozen=True, kw_only=True):
     sizes: list[CacheSize]
 
 
-class FlusherResults(Measurement, frozen=True, kw_only=True):
-    """`bench flusher`. `cpu_seconds`: of each part, for the whole backlog."""
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """One that was worked off. `cpu_seconds`: of each part, for all of it. `rows`: of all tables together."""
 
     events: int
     seconds: float
@@ -105,6 +105,21 @@ class FlusherResults(Measurement, frozen=True, kw_only=True):
     peak_memory_mib: float
     stream_mib: float
     cpu_seconds: dict[str, float]
+
+
+class FlusherResults(Measurement, frozen=True, kw_only=True):
+    """`bench flusher`: a backlog of clicks. `mixed`: one of every kind of event; None if not measured.
+
+    `cpu_seconds`: of each part, for the whole backlog.
+    """
+
+    events: int
+    seconds: float
+    rows: int
+    peak_memory_mib: float
+    stream_mib: float
+    cpu_seconds: dict[str, float]
+    mixed: Backlog | None = None
 
 
 class VerdictResults(Measurement, frozen=True, kw_only=True):

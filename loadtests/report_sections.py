@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from loadtests.measurements import (
         AnalyticsResults,
+        Backlog,
         CacheResults,
         FlusherResults,
         LocustResults,
@@ -64,21 +65,28 @@ def render_cache(results: CacheResults, plots: Path) -> str:
 
 def render_flusher(results: FlusherResults, _plots: Path) -> str:
     """Render how fast a backlog drains."""
-    rate = results.events / results.seconds
-    cpu = ", ".join(
-        f"{name} {seconds * 1e6 / results.events:.1f} µs" for name, seconds in results.cpu_seconds.items()
-    )
+    backlogs: dict[str, FlusherResults | Backlog] = {"clicks": results}
+    if results.mixed is not None:
+        backlogs["80 % clicks, 15 % visits, 4 % sales, 1 % refunds"] = results.mixed
     return "\n".join(
         [
             f"## Backlog into Postgres\n\n{render_environment(results)}",
-            "| events | seconds | events/s | rows | stream MiB | flusher's peak MiB |",
-            "|---:|---:|---:|---:|---:|---:|",
-            (
-                f"| {results.events:,} | {results.seconds:.1f} | {rate:,.0f} | {results.rows:,}"
-                f" | {results.stream_mib:.0f} | {results.peak_memory_mib:.0f} |"
-            ),
-            f"\nCPU time per event: {cpu}.\n",
+            "| of | events | seconds | events/s | rows | stream MiB | flusher's peak MiB | CPU per event |",
+            "|---|---:|---:|---:|---:|---:|---:|---|",
+            *(_render_backlog(name, backlog) for name, backlog in backlogs.items()),
+            "",
         ]
+    )
+
+
+def _render_backlog(name: str, backlog: FlusherResults | Backlog) -> str:
+    rate = backlog.events / backlog.seconds
+    cpu = ", ".join(
+        f"{part} {seconds * 1e6 / backlog.events:.1f} µs" for part, seconds in backlog.cpu_seconds.items()
+    )
+    return (
+        f"| {name} | {backlog.events:,} | {backlog.seconds:.1f} | {rate:,.0f} | {backlog.rows:,}"
+        f" | {backlog.stream_mib:.0f} | {backlog.peak_memory_mib:.0f} | {cpu} |"
     )
 
 

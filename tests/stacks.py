@@ -37,19 +37,20 @@ class Stack:
         decoded: dict[str, Any] = json.loads(content)
         return decoded
 
-    async def create_link(self, slug: str, weights: dict[str, int]) -> str:
+    async def create_link(self, slug: str, weights: dict[str, int], **facts: str) -> str:
         """Create a link as `post_link` does; wait until the edge has it."""
-        link_id = self.post_link(slug, weights)
+        link_id = self.post_link(slug, weights, **facts)
         await eventually(lambda: self.location(slug, "HEAD"))
         return link_id
 
-    def post_link(self, slug: str, weights: dict[str, int]) -> str:
-        """Create an A/B link whose destinations tell variant and click. Give its id."""
+    def post_link(self, slug: str, weights: dict[str, int], **facts: str) -> str:
+        """Create an A/B link whose destinations tell variant and click. Give its id. `facts`: more of it."""
         variants = [
             {"label": label, "destination_url": f"https://example.com/{label}/{{click_id}}", "weight": weight}
             for label, weight in weights.items()
         ]
-        link_id: str = self.call("POST", "/links", {"name": slug, "slug": slug, "variants": variants})["id"]
+        content = {"name": slug, "slug": slug, "variants": variants, **facts}
+        link_id: str = self.call("POST", "/links", content)["id"]
         return link_id
 
     def location(self, slug: str, method: str) -> str | None:

@@ -12,6 +12,8 @@ _JSON: Final = ("content-type", "application/json")
 _NO_STORE: Final = ("cache-control", "no-store")
 _ANY_ORIGIN: Final = ("access-control-allow-origin", "*")
 _ANY_EMBEDDER: Final = ("cross-origin-resource-policy", "cross-origin")
+_READABLE: Final = ("access-control-expose-headers", "retry-after")
+"""Lets scripts of other origins see when to come again."""
 VALUE_LENGTH: Final = 100
 """Characters of a refused value that are repeated."""
 
@@ -72,6 +74,7 @@ class Refusal(Exception):  # noqa: N818  an answer, not an error of ours
             headers.append(("www-authenticate", "Bearer"))
         if self.status == 503:  # noqa: PLR2004  Service Unavailable
             headers.append(("retry-after", "5" if self.code == "journal_full" else "1"))
+            headers.append(_READABLE)
         return EdgeResponse(self.status, headers, msgspec.json.encode({"error": self.describe()}))
 
 

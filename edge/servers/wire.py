@@ -39,7 +39,12 @@ DRAIN_S: Final = 10.0
 LAST_REQUEST_S: Final = 2.0
 """How long a connection without a request may still send its last one then."""
 LINKS_S: Final = 1.0
-"""How long a worker that starts waits for its links before it takes connections without them."""
+"""How long a worker that starts waits for Redis to have every link."""
+SNAPSHOT_S: Final = 10.0
+"""How long it waits for its snapshot, which may be large, and counts once a Redis that hangs is given up on.
+
+Connections that were taken before would be refused links that this host has.
+"""
 LINKS_POLL_S: Final = 0.01
 OWN_FILES: Final = 200
 """Files that a worker keeps open besides its connections: journals, sockets, Redis, logs."""
@@ -85,10 +90,10 @@ async def _serve(settings: Settings, listening: Listening, tell_accepting: Calla
 
 async def _await_links(worker: Worker, predecessor: int, stop: asyncio.Event) -> None:
     """Wait until links redirect: for a moment, or as long as the one that is to be relieved lives."""
-    deadline = time.monotonic() + LINKS_S
+    started = time.monotonic()
     is_said = False
     while not (worker.is_ready or stop.is_set()):
-        if time.monotonic() > deadline:
+        if time.monotonic() - started > (LINKS_S if worker.has_read_snapshot else SNAPSHOT_S):
             if not _is_alive(predecessor):
                 return
             if not is_said:

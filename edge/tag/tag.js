@@ -1,181 +1,184 @@
-/* Switchyard's page tag: README, "Tracking pages". It stores nothing without consent.
- * <script async src="https://edge.example/_/tag.js" data-project="UUID"></script> */
+/* Switchyard's page tag: README, "Tracking pages". It stores nothing without consent. */
 (() => {
   "use strict";
   const script = document.currentScript;
-  const early = window.switchyard || {};
-  if (!script?.src || early.track) return;
+  const early = window.switchyard;
+  if (!script?.src || early?.track) return;
 
   const options = script.dataset;
   const endpoint = new URL("/_/", script.src);
   const auto = options.auto ?? "visits outbound marked";
-  // Parameters whose values are never sent, and those that wait for consent where it is required.
+  // Parameters whose values are never sent, and those that later routes keep.
   const SECRET = /pass|pwd|secret|token|e-?mail|phone|session|auth(?!or)|api.?key/i;
-  const CLICK_ID = /^.(click_id|\w*clk?id|[gw]braid)$/i;
+  const CAMPAIGN = /\b(utm_\w+|campaign(id)?|ad_?group(id)?|keyword|network|device|(g|fb|tt)clid)=[^&]+/gi;
+  const FRAGMENT = options.spa === "hash" ? /#(?![/!]).*/ : /#.*/;
 
-  let mayIdentify = options.consent !== "required";
+  let allowed = options.consent !== "required" || undefined; // to send; false: refused
   let clientId, clickId, visitId;
-  let here; // path and query of the visit
-  let unseen; // URL and referrer of a visit that nobody has seen yet
-  let queue = []; // of {kind, json}
-  let sending; // one of them
-  let waiting; // to send the next
+  let campaign = {}; // parameters by name
+  let unseen; // visit
+  let queue = []; // of {kind, fields}
+  let busy; // the item on its way; true: it comes again
   let failures = 0;
-  let leaving;
+
+  const warn = (error) => console.warn("switchyard:", error);
 
   const safely = (work) => (...given) => {
     try {
       return work(...given);
     } catch (error) {
-      console.warn("switchyard:", error);
+      warn(error);
     }
   };
 
   const newId = () =>
     Date.now().toString(16).padStart(12, "0").replace(/.{8}/, "$&-") +
-    "-7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (crypto.getRandomValues(new Uint8Array(1))[0] % 16).toString(16));
+    "-7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (Math.random() * 16 | 0).toString(16));
 
-  const knownClick = () => (mayIdentify ? clickId : "");
+  const route = () => location.href.replace(FRAGMENT, "");
+
+  let here = route();
 
   const clean = (url) =>
-    /^http/.test(url) ? url.replace(/#.*/, "").replace(/([?&][^=&]*)=[^&]*/g, (pair, name) =>
-      SECRET.test(name) || (!mayIdentify && CLICK_ID.test(name)) ? name + "=" : pair).slice(0, 2048) : "";
+    /^http/.test(url) ? url.replace(FRAGMENT, "").replace(/\/\/[^/?]*@/, "//").replace(/([?&][^=&]*)=[^&#]*/g,
+      (pair, name) => SECRET.test(name) ? name + "=" : pair) : "";
 
-  const load = safely((storage) => JSON.parse(window[storage].switchyard || "{}"));
+  const address = () => {
+    const lost = Object.values(campaign).filter((pair) => !location.search.includes(pair)).join("&");
+    return clean(route().replace(/(?=#)|$/, lost && (location.search ? "&" : "?") + lost));
+  };
 
-  const keep = safely((storage, value) => {
-    if (value) window[storage].switchyard = JSON.stringify(value);
-    else delete window[storage].switchyard;
+  const save = safely(() => {
+    if (clientId) localStorage.switchyard = JSON.stringify({ clientId, clickId, campaign, queue, at: Date.now() });
   });
 
-  const save = () => {
-    keep("localStorage", clientId && { clientId, queue, at: Date.now() });
-    keep("sessionStorage", clientId && { clickId });
-  };
-
   const put = (kind, fields) => {
-    const json = JSON.stringify({ project: options.project, visit_id: visitId, ...fields },
-      (name, value) => typeof value === "number" ? String(value) : value);
-    if (json.length > 16000) throw RangeError("too long");
-    if (queue.length > 49) queue.splice(queue.findIndex((item) => item.kind !== "event"), 1);
-    queue.push({ kind, json });
-    if (leaving) leave();
-    else flush();
+    if (allowed === false || queue.length > (kind === "event" ? 99 : 49)) return;
+    fields = { project: options.project, visit_id: visitId, click_id: clickId, ...fields };
+    if (JSON.stringify(fields).length > 16000) throw RangeError("too long");
+    queue.push({ kind, fields });
+    flush();
   };
 
-  const flush = async () => {
-    if (waiting || !queue[0]) return;
-    waiting = true;
-    sending = queue[0];
-    const { kind, json } = sending;
+  const isHeld = () => !allowed || document.prerendering;
+  const write = ({ fields }) => JSON.stringify({ client_id: clientId, ...fields });
+
+  const post = async (item) => {
     let status = 999, pause;
     try {
-      const answer = await fetch(endpoint + kind, { method: "POST", body: json, keepalive: true, credentials: "omit" });
+      const answer = await fetch(endpoint + item.kind, {
+        method: "POST", body: write(item), keepalive: true, credentials: "omit", signal: AbortSignal.timeout?.(3e4) });
       status = answer.status;
       pause = answer.headers.get("Retry-After") * 1000;
-      const { visit_id } = await answer.json();
-      if (kind === "visit" && visit_id) {
-        const ours = JSON.parse(json).visit_id;
+      const { visit_id, error } = await answer.json();
+      if (error) warn(error.message);
+      if (visit_id) {
+        const ours = item.fields.visit_id;
         if (visitId === ours) visitId = visit_id;
-        for (const item of queue) item.json = item.json.replace(ours, visit_id);
+        for (const { fields } of queue) if (fields.visit_id === ours) fields.visit_id = visit_id;
       }
     } catch {}
     const failed = status === 429 || status > 499;
-    if (!failed) queue = queue.filter((item) => item !== sending);
     failures = failed ? failures + 1 : 0;
-    sending = 0;
-    if (clientId) save();
-    waiting = failures < 8;
-    if (waiting) setTimeout(() => {
-      waiting = false;
-      flush();
-    }, failures && (pause || 2 ** failures * 500) * (1 + Math.random() / 2));
+    return failed && (pause || 2 ** failures * 500) * (1 + Math.random() / 2);
   };
 
+  const flush = async () => {
+    if (busy || !queue[0] || isHeld()) return;
+    busy = queue[0];
+    const pause = await post(busy);
+    if (!pause) queue = queue.filter((item) => item !== busy);
+    save();
+    busy = failures < 8;
+    if (busy) setTimeout(() => {
+      busy = 0;
+      flush();
+    }, pause);
+  };
+
+  // A beacon may get lost, so all of it stays: the same id counts once.
   const leave = () => {
-    for (const kind of ["visit", "click", "event"]) {
-      const items = queue.filter((item) => item.kind === kind && item !== sending);
-      if (items[0] && navigator.sendBeacon(endpoint + kind, `[${items.map((item) => item.json)}]`))
-        queue = queue.filter((item) => !items.includes(item));
-    }
-    if (clientId) save();
+    if (isHeld()) return;
+    for (const item of queue) if (item !== busy)
+      item.sent = item.sent || navigator.sendBeacon?.(endpoint + item.kind, write(item)) || post(item);
+    save();
   };
 
   const begin = (referrer) => {
-    here = location.pathname + location.search;
-    clickId = new URLSearchParams(location.search).get("click_id")?.slice(0, 255) || clickId;
+    for (const pair of location.search.match(CAMPAIGN) || []) campaign[pair.split("=")[0]] = pair;
+    clickId = new URLSearchParams(location.search).get("click_id") || clickId;
     if (!auto.includes("visits")) return;
     visitId = newId();
-    unseen = [location.href, referrer];
+    unseen = { url: address(), referrer: clean(referrer) };
   };
 
   const arrive = () => {
     if (!unseen || document.prerendering || document.visibilityState === "hidden") return;
-    const [url, referrer] = unseen.map(clean);
+    const fields = unseen;
     unseen = 0;
-    put("visit", { click_id: knownClick(), client_id: clientId, url, referrer });
+    put("visit", fields);
   };
 
-  const moved = (replaced) => {
+  const moved = (how) => {
     const before = here;
-    here = location.pathname + location.search;
+    here = route();
     // A URL that only loses parameters is tidied.
-    const tidied = replaced && before.startsWith(here) && "?&".includes(before[here.length]);
-    if (here !== before && !tidied) begin(location.origin + before);
+    if (how === "replaceState" ? here.split(/[?&]/).some((part) => !before.split(/[?&]/).includes(part)) : here !== before)
+      begin(before);
     arrive();
   };
 
   const clicked = (event) => {
-    const find = (selector) => event.composedPath()[0].closest?.(selector);
+    const find = (selector) => event.composedPath().find((node) => node.matches?.(selector));
     const link = find("a[href],area[href]");
-    const web = /^http/.test(link?.protocol);
-    if (web && options.forward && link.matches(options.forward) && knownClick() && !/[?&]click_id=/.test(link.search))
+    const web = clean(link?.href);
+    if (web && clickId && allowed && options.forward && link.matches(options.forward) && !/[?&]click_id=/.test(link.search))
       link.search += (link.search && "&") + "click_id=" + encodeURIComponent(clickId);
     const element = (auto.includes("marked") && find("[data-switchyard-click]")) ||
       (auto.includes("outbound") && web && link.host !== location.host && link);
     if (element && event.button < 2) put("click", {
       id: newId(),
-      target_url: clean(link?.href),
+      target_url: web,
       element_type: element.dataset.switchyardClick || element.localName,
       element_text: element.textContent.trim().match(/^.{0,255}/su)[0],
-      url: clean(location.href),
+      url: address(),
     });
   };
 
   const track = (event, fields) => {
-    if (!/^(checkout|sale|upsell)$/.test(event)) throw TypeError(event);
-    const id = String(fields?.id || newId());
-    put("event", { click_id: knownClick(), ...fields, event, id });
+    const id = fields?.id || fields?.[event + "_id"] || newId();
+    put("event", { ...fields, event, id });
     return id;
   };
 
   const consent = (given) => {
-    mayIdentify = given === true || options.consent !== "required";
+    allowed = given === true || options.consent !== "required";
+    if (!allowed) queue = [];
     clientId = given === true && !navigator.globalPrivacyControl ? clientId || newId() : "";
+    flush();
     save();
+    if (!clientId) delete localStorage.switchyard;
   };
 
   const pageChanged = ({ type, persisted }) => {
-    if (/page/.test(type)) leaving = type === "pagehide";
-    if (persisted && !leaving) begin(document.referrer);
+    if (type === "pageshow" && persisted) begin(document.referrer);
     arrive();
-    if (leaving || document.visibilityState === "hidden") leave();
+    if (type === "pagehide" || document.visibilityState === "hidden") leave();
+    else flush();
   };
 
-  const api = { track: safely(track), consent: safely(consent) };
-  const run = safely(([name, ...given]) => api[name](...given));
-  window.switchyard = { ...api, q: { push: run } };
+  const run = safely(([name, ...given]) => window.switchyard[name](...given));
+  window.switchyard = { track: safely(track), consent: safely(consent), q: { push: run } };
 
   safely(() => {
-    const kept = load("localStorage") || {};
-    if (kept.clientId) {
-      clientId = kept.clientId;
-      clickId = load("sessionStorage").clickId;
+    const kept = safely(() => JSON.parse(localStorage.switchyard || 0))();
+    if (kept?.clientId) {
+      ({ clientId } = kept);
       consent(true);
-      if (clientId && Date.now() - kept.at < 864e5) queue = kept.queue;
+      if (clientId && Date.now() - kept.at < 864e5) ({ clickId, campaign = {}, queue = [] } = kept);
     }
     begin(document.referrer);
-    (early.q || []).forEach(run);
+    early?.q?.forEach(run);
     arrive();
     flush();
 
@@ -183,13 +186,15 @@
     on("click", clicked);
     on("auxclick", clicked);
     for (const type of ["visibilitychange", "prerenderingchange", "pagehide", "pageshow"]) on(type, pageChanged);
+    on("storage", () => clientId && !localStorage.switchyard && consent(false));
     if (options.spa === "off") return;
-    on("popstate", () => moved());
+    on("popstate", moved);
+    window.navigation?.addEventListener("currententrychange", safely((event) => moved(event.navigationType + "State")));
     for (const name of ["pushState", "replaceState"]) {
       const original = history[name];
       history[name] = (...given) => {
         const result = original.apply(history, given);
-        safely(moved)(name === "replaceState");
+        safely(moved)(name);
         return result;
       };
     }

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tests.chaos.disturbances import Disturbance
+from tests.chaos.disturbances import Disturbance, has_snapshot
 from tests.chaos.exactness import assert_all_is_well, assert_nothing_lost, find_wrong, take_stock
+from tests.chaos.reporters import Reporters
 from tests.chaos.visitors import Visitors
 from tests.support import eventually
 
@@ -19,6 +20,7 @@ NO_REDIS: Final = ("redis: Redis at", "Redis does not answer: clicks stay in the
 NO_POSTGRES: Final = ("postgres: Postgres at",)
 """What the doctor says when they are gone."""
 
+PROJECT_NOT_LOOKED_UP: Final = "503 unavailable"
 NOT_LOOKED_UP: Final = "503 Links cannot be looked up right now."
 
 
@@ -27,7 +29,8 @@ class Case(msgspec.Struct, frozen=True):
 
     `doctor`: parts of sentences, all of which the doctor says at once while it lasts.
     `breaks`: visitors of an edge worker that dies or stands still have no answer.
-    `refuses`: a link that a new worker has not in memory yet is a 503.
+    `refuses`: a link that a worker has not in memory is a 503, as Redis cannot say whether it exists.
+    `forgets`: the same of projects, which no snapshot has: reports are a 503, and nothing worse.
     `serves`: redirects go on meanwhile.
     `is_short`: part of the short form.
     """
@@ -37,6 +40,7 @@ class Case(msgspec.Struct, frozen=True):
     doctor: tuple[str, ...] = ()
     breaks: bool = False
     refuses: bool = False
+    forgets: bool = False
     serves: bool = True
     is_short: bool = False
 
@@ -44,9 +48,11 @@ class Case(msgspec.Struct, frozen=True):
 async def assert_case(stack: ChaosStack, case: Case, hold_s: float) -> None:
     """Let it happen under load, for `hold_s` where it has no end of its own; then count."""
     await stack.warm()
+    await eventually(lambda: has_snapshot(stack))  # all that a new worker has to go on with
     before = await take_stock(stack)
     visitors = Visitors(stack.ready["edge_url"])
-    async with visitors.following():
+    reporters = Reporters(stack.ready["edge_url"], stack.shop, visitors.last_click)
+    async with visitors.following(), reporters.reporting():
         await visitors.redirects(100)
         async with case.disturb(stack, hold_s):
             if case.serves:
@@ -57,11 +63,13 @@ async def assert_case(stack: ChaosStack, case: Case, hold_s: float) -> None:
                 await visitors.redirects(50)
         await visitors.redirects(100)
         await assert_all_is_well(stack)  # the load lasts until all has recovered
-    print(f"{case.name}: {visitors}")  # noqa: T201  shown when the test fails
+    print(f"{case.name}: {visitors}; {reporters}")  # noqa: T201  shown when the test fails
     if not case.breaks:
-        assert (visitors.broken, visitors.unanswered) == (0, 0)
+        assert (visitors.unsure, reporters.unsure) == (0, 0)
     assert visitors.refusals.keys() <= ({NOT_LOOKED_UP} if case.refuses else set())
-    await assert_nothing_lost(stack, visitors, before)
+    assert reporters.refusals.keys() <= ({PROJECT_NOT_LOOKED_UP} if case.refuses or case.forgets else set())
+    assert reporters.answered > 0
+    await assert_nothing_lost(stack, visitors, before, reporters)
 
 
 async def says(stack: ChaosStack, *parts: str) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from deploy import doctor
-from deploy.data_folder import DataFolder
+from deploy.data_folder import DataFolder, DemoProject
 from edge.status import Health
 from tests.stacks import Stack, environment
 from tests.support import eventually, free_port
@@ -87,13 +87,19 @@ class ChaosStack(Stack):
         """Wait until the supervisor has a new process in place of `pid`."""
         await eventually(lambda: self.ready["processes"].get(name, pid) != pid, timeout_s=60)
 
+    @property
+    def shop(self) -> DemoProject:
+        """The project that pages and servers report for."""
+        return msgspec.convert(self.ready["project"], DemoProject)
+
     async def make_links(self) -> None:
-        """Make the links that the visitors follow."""
+        """Make the links that the visitors follow, of which one counts for the shop."""
         for slug in SLUGS:
-            await self.create_link(slug, {"a": 50, "b": 50})
+            facts = {"project_id": str(self.shop.id)} if slug == SLUGS[0] else {}
+            await self.create_link(slug, {"a": 50, "b": 50}, **facts)
 
     async def warm(self) -> None:
-        """See to it that every edge worker has the links in memory.
+        """See to it that every edge worker has the links, the project and its key in memory.
 
         The kernel chooses a worker for each connection by a hash of its ports, so that forty
         connections reach both but once in 10^12 runs.
@@ -102,12 +108,18 @@ class ChaosStack(Stack):
         def ask_for_all() -> bool:
             with contextlib.closing(self._connect()) as edge:
                 try:
-                    return all(_ask(edge, slug) == 302 for slug in SLUGS)
+                    return self._is_known(edge)
                 except (OSError, http.client.HTTPException):
                     return False
 
         for _ in range(40):
             await eventually(lambda: asyncio.to_thread(ask_for_all), timeout_s=30)
+
+    def _is_known(self, edge: http.client.HTTPConnection) -> bool:
+        """Ask for all that there is; a report without an amount is looked up, and refused."""
+        shop = self.shop
+        postback = f"/_/postback?project={shop.id}&api_key={shop.key}&txid=1"
+        return all(_ask(edge, f"/{slug}", "HEAD") == 302 for slug in SLUGS) and _ask(edge, postback) == 400
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(urlsplit(self.ready["edge_url"]).netloc, timeout=10)
@@ -157,8 +169,8 @@ class ChaosStack(Stack):
             yield redis
 
 
-def _ask(edge: http.client.HTTPConnection, slug: str) -> int:
-    edge.request("HEAD", f"/{slug}")
+def _ask(edge: http.client.HTTPConnection, path: str, method: str = "GET") -> int:
+    edge.request(method, path)
     answer = edge.getresponse()
     answer.read()
     return answer.status

@@ -138,12 +138,12 @@ async def up_ended(stack: ChaosStack, _hold_s: float) -> AsyncIterator[None]:
 @asynccontextmanager
 async def edges_restarted_without_stores(stack: ChaosStack, hold_s: float) -> AsyncIterator[None]:
     """Stop Redis and Postgres, then kill every edge worker: the new ones have nothing but the snapshot."""
-    await eventually(lambda: _has_snapshot(stack))
     async with stopped("valkey", "postgres")(stack, hold_s), killed(*EDGES)(stack, hold_s):
         yield
 
 
-def _has_snapshot(stack: ChaosStack) -> bool:
+def has_snapshot(stack: ChaosStack) -> bool:
+    """Tell whether every link that the visitors follow is on the disk."""
     try:
         snapshot = read_snapshot(stack.journals.with_name("journal.links"))
     except FileNotFoundError:

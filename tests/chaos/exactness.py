@@ -1,4 +1,4 @@
-"""What must hold after every disturbance: each redirect that was received has one row, and all agrees."""
+"""What must hold after every disturbance: what was answered has one row, and every sum agrees with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from uuid import UUID
 
 import msgspec
 
+from control_plane.domains.traffic.check import find_disagreements
 from tests.chaos.chaos_stack import SLUGS
+from tests.chaos.reporters import REFUNDED_MINOR
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -16,34 +18,24 @@ if TYPE_CHECKING:
     from deploy.doctor import Report
     from edge.status import Events
     from tests.chaos.chaos_stack import ChaosStack
+    from tests.chaos.reporters import Reporters
     from tests.chaos.visitors import Visitors
 
 SETTLE_S = 60.0
 
-_WRONG_TOTALS = """
-WITH counted AS (
-    SELECT tenant_id, link_id, variant_id, count(*) AS clicks
-    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3
-)
-SELECT * FROM counted FULL JOIN click_totals AS kept USING (tenant_id, link_id, variant_id)
-WHERE counted.clicks IS DISTINCT FROM kept.clicks
+_ATTRIBUTED = """
+SELECT external_id, attributed_click, refunded_minor FROM conversions WHERE kind = 2 AND status = 'completed'
 """
-
-_WRONG_SLOTS = """
-WITH counted AS (
-    SELECT tenant_id, link_id, variant_id, date_bin('15 minutes', {moment}, 'epoch') AS slot,
-           count(*) AS clicks
-    FROM clicks WHERE link_id IS NOT NULL GROUP BY 1, 2, 3, 4
-)
-SELECT * FROM counted FULL JOIN (
-    SELECT tenant_id, subject AS link_id, variant_id, slot, clicks FROM traffic_slots WHERE subject_kind = 1
-) kept USING (tenant_id, link_id, variant_id, slot)
-WHERE counted.clicks IS DISTINCT FROM kept.clicks
-""".format(moment="to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)")
+_JOINED = """
+SELECT refund.external_id, sale.external_id AS sale
+FROM conversions refund
+JOIN conversions sale ON sale.tenant_id = refund.tenant_id AND sale.id = refund.target_id
+WHERE refund.kind = 3 AND refund.status = 'completed' AND refund.waits_for IS NULL
+"""
 
 
 class Stock(msgspec.Struct, frozen=True):
-    """What there was before. `uncounted`: clicks of workers that were killed before they counted them."""
+    """What there was before. `uncounted`: events of workers that were killed before they counted them."""
 
     clicks: set[UUID]
     uncounted: int
@@ -54,10 +46,12 @@ async def take_stock(stack: ChaosStack) -> Stock:
     events = await eventually(lambda: _find_settled(stack), timeout_s=SETTLE_S, every_s=0.05)
     assert events is not None
     async with stack.database() as db:
-        return Stock(set(await list_clicks(db)), events.journaled - events.served)
+        return Stock(set(await list_clicks(db)), events.journaled - events.served - events.taken)
 
 
-async def assert_nothing_lost(stack: ChaosStack, visitors: Visitors, before: Stock) -> None:
+async def assert_nothing_lost(
+    stack: ChaosStack, visitors: Visitors, before: Stock, reporters: Reporters | None = None
+) -> None:
     """Wait until all has landed, then count."""
     assert len(set(visitors.clicks)) == len(visitors.clicks)
     after = await take_stock(stack)
@@ -66,18 +60,43 @@ async def assert_nothing_lost(stack: ChaosStack, visitors: Visitors, before: Sto
     # A click that was written down may have found its visitor gone, or have been cut off from it.
     unheard = after.clicks - set(visitors.clicks) - before.clicks
     assert len(unheard) <= visitors.unsure
-    assert 0 <= after.uncounted - before.uncounted <= visitors.unsure
+    unsure = visitors.unsure + (reporters.unsure if reporters is not None else 0)
+    assert 0 <= after.uncounted - before.uncounted <= unsure
     async with stack.database() as db:
         rows = await list_clicks(db)
         assert len(set(rows)) == len(rows)
         assert visitors.slugs.items() <= (await _list_slugs(db)).items()
-        await assert_rollups_agree(db)
+        if reporters is not None:
+            await assert_reports_kept(db, reporters)
+        await assert_sums_agree(db)
     await assert_all_is_well(stack)
 
 
+async def assert_reports_kept(db: Connection, reporters: Reporters) -> None:
+    """See that each report that was taken is there, once, and is joined to what it is of."""
+    visits = [UUID(str(row["id"])) for row in await db.fetch("SELECT id FROM visits")]
+    assert len(set(visits)) == len(visits)
+    assert reporters.visits <= set(visits)
+    clicks = [row["click_id"] for row in await db.fetch("SELECT click_id FROM clicks WHERE link_id IS NULL")]
+    assert len(set(clicks)) == len(clicks)
+    assert set(map(str, reporters.page_clicks)) <= set(clicks)
+    # What came before the click or the sale that it is of is joined by the flusher's next looks.
+    await eventually(lambda: _is_joined(db, reporters), timeout_s=SETTLE_S, every_s=0.1)
+    # Each counts once: a refund that counted twice would be of eight.
+    refunded = {row["external_id"]: row["refunded_minor"] for row in await db.fetch(_ATTRIBUTED)}
+    assert {refunded[sale] for sale in reporters.sales} <= {REFUNDED_MINOR}
+
+
+async def _is_joined(db: Connection, reporters: Reporters) -> bool:
+    sales = {row["external_id"]: UUID(str(row["attributed_click"])) for row in await db.fetch(_ATTRIBUTED)
+             if row["attributed_click"] is not None}  # fmt: skip
+    refunds = {row["external_id"]: row["sale"] for row in await db.fetch(_JOINED)}
+    return reporters.sales.items() <= sales.items() and reporters.refunds.items() <= refunds.items()
+
+
 async def list_clicks(db: Connection) -> list[UUID]:
-    """Give the ids of every click."""
-    rows = await db.fetch("SELECT id FROM clicks")
+    """Give the ids of every click on a link."""
+    rows = await db.fetch("SELECT id FROM clicks WHERE link_id IS NOT NULL")
     return [UUID(str(row["id"])) for row in rows]
 
 
@@ -90,10 +109,10 @@ async def _list_slugs(db: Connection) -> dict[UUID, str]:
     return {UUID(str(row["id"])): row["slug"] for row in rows}
 
 
-async def assert_rollups_agree(db: Connection) -> None:
-    """Compare every total and every slot with the rows that it counts."""
-    assert await db.fetch(_WRONG_TOTALS) == []
-    assert await db.fetch(_WRONG_SLOTS) == []
+async def assert_sums_agree(db: Connection) -> None:
+    """Compare every sum with the rows that it counts, as `./switchyard check` does."""
+    async with db.transaction(isolation="repeatable_read", readonly=True):
+        assert [wrong async for wrong in find_disagreements(db)] == []
 
 
 async def assert_all_is_well(stack: ChaosStack) -> None:
@@ -116,12 +135,12 @@ def find_wrong(report: Report) -> list[str]:
 
 
 async def _find_settled(stack: ChaosStack) -> Events | None:
-    """Give the edge's figures, if all that was journaled is shipped, landed, and in the table."""
+    """Give the edge's figures, if all that was journaled is shipped, has landed, and is in the ledger."""
     health = stack.health()
     if health is None:
         return None
     events = health.events
     async with stack.database() as db:
-        rows = await db.fetchval("SELECT count(*) FROM clicks")
-    agrees = events.journaled == events.shipped == events.landed == rows
+        landed = await db.fetchval("SELECT coalesce(sum(events), 0) FROM journal_ledger")
+    agrees = events.journaled == events.shipped == events.landed == landed
     return events if agrees and events.lag_ms == 0 else None

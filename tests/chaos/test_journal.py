@@ -15,7 +15,8 @@ from edge.contract.events import FRAME_HEADER, decode_event
 from edge.segment import SEGMENT_NAME, map_segment, read_segment
 from tests.chaos.chaos_stack import EDGES, ChaosStack, chaos_stack
 from tests.chaos.disturbances import stopped
-from tests.chaos.exactness import assert_nothing_lost, assert_rollups_agree, list_clicks, take_stock
+from tests.chaos.exactness import assert_nothing_lost, assert_sums_agree, list_clicks, take_stock
+from tests.chaos.reporters import Reporters
 from tests.chaos.visitors import Visitors
 from tests.support import eventually
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("chaos, journal")
 
 NOT_RECORDED = "503 Clicks cannot be recorded right now."
+REPORT_NOT_RECORDED = "503 journal_full"
 SEGMENT = {"SWITCHYARD_JOURNAL_SEGMENT_MB": "1"}
 TALKATIVE = {"User-Agent": "Mozilla/5.0 " + "x" * 1000, "Referer": "https://news.example/" + "y" * 2000}
 LONG_QUERY = "?q=" + "z" * 4000
@@ -72,16 +74,19 @@ async def expect_refusals_while_full(stack: ChaosStack, check: str) -> None:
     await stack.warm()
     before = await take_stock(stack)
     visitors = Visitors(stack.ready["edge_url"], rate=500, headers=TALKATIVE, query=LONG_QUERY)
-    async with visitors.following():
+    reporters = Reporters(stack.ready["edge_url"], stack.shop, visitors.last_click)
+    async with visitors.following(), reporters.reporting():
         async with stopped("flusher")(stack, 0):
             await visitors.refused(50, timeout_s=60)
+            await eventually(lambda: reporters.refusals, timeout_s=60)
             wrong = {found.name: found.says for found in (await stack.examine()).checks if not found.ok}
             assert check in wrong
             assert "Clicks cannot be recorded, the journal has no room" in wrong["edge"]
         await visitors.redirects(200, timeout_s=60)
     assert visitors.refusals.keys() == {NOT_RECORDED}
-    assert (visitors.broken, visitors.unanswered) == (0, 0)
-    await assert_nothing_lost(stack, visitors, before)
+    assert reporters.refusals.keys() == {REPORT_NOT_RECORDED}
+    assert (visitors.unsure, reporters.unsure) == (0, 0)
+    await assert_nothing_lost(stack, visitors, before, reporters)
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ async def test_corrupted_tail_is_cut_and_reported(doomed_stack: ChaosStack) -> N
     await eventually(find_missing, timeout_s=60)
     async with stack.database() as db:
         assert not lost & set(await list_clicks(db))
-        await assert_rollups_agree(db)
+        await assert_sums_agree(db)
     await eventually(lambda: _has_no_lag(stack), timeout_s=60)
     assert b"switchyard_edge_journal_damage_total 2\n" in stack.get("/_/metrics")
     assert "the record there is not whole" in "".join(

@@ -1,4 +1,4 @@
-"""One thing goes wrong after another under load; every redirect that was received has one row."""
+"""One thing goes wrong after another under load; what was answered has one row."""
 
 from __future__ import annotations
 
@@ -33,9 +33,17 @@ CASES = [
     Case("both edges killed", killed("edge-1", "edge-2"), breaks=True, serves=False),
     Case("edge stopped", stopped("edge-1"), ("edge-1 (process", "is stopped"), breaks=True),
     Case("edge ended", ended("edge-1"), breaks=True),
-    Case("supervisor killed", up_killed, ("`up` was killed",), breaks=True, serves=False, is_short=True),
+    Case(
+        "supervisor killed",
+        up_killed,
+        ("`up` was killed",),
+        breaks=True,
+        forgets=True,
+        serves=False,
+        is_short=True,
+    ),
     Case("supervisor stopped", stopped("up"), ("up (process",)),
-    Case("supervisor ended", up_ended, breaks=True, serves=False),
+    Case("supervisor ended", up_ended, breaks=True, forgets=True, serves=False),
     Case("flusher killed", killed("flusher")),
     Case("flusher stopped", stopped("flusher"), ("is stopped; kill -CONT", *NO_FLUSHER)),
     Case("flusher ended", ended("flusher")),

@@ -45,7 +45,7 @@ def road(valkey: EmbeddedValkey, form: Form) -> Iterator[SlowRoad]:
 @pytest.fixture(scope="module")
 def stack(home: Path, valkey: EmbeddedValkey, road: SlowRoad) -> Iterator[ChaosStack]:
     url = valkey.url.replace(f":{valkey.port}/", f":{road.port}/")
-    with chaos_stack(home / "stack", SWITCHYARD_REDIS_URL=url) as stack:
+    with chaos_stack(home / "stack", SWITCHYARD_REDIS_URL=url, SWITCHYARD_SNAPSHOT_S="1") as stack:
         yield stack
 
 

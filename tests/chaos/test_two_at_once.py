@@ -1,4 +1,4 @@
-"""Two things go wrong at the same time under load; every redirect that was received has one row."""
+"""Two things go wrong at the same time under load; what was answered has one row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.cases import NO_FLUSHER, NO_POSTGRES, NO_REDIS, Case, assert_case
+from tests.chaos.chaos_stack import EDGES
 from tests.chaos.disturbances import (
     edges_restarted_without_stores,
     killed,
@@ -32,7 +33,7 @@ CASES = [
     Case("postgres killed unwatched", killed_unwatched("postgres"), ("postgres (process", *NO_POSTGRES)),
     # Any other two.
     Case("edge and flusher killed", killed("edge-1", "flusher"), breaks=True, is_short=True),
-    Case("edge and valkey killed", killed("edge-1", "valkey"), breaks=True, refuses=True),
+    Case("edge and valkey killed", killed("edge-1", "valkey"), breaks=True, forgets=True),
     Case("edge and postgres killed", killed("edge-1", "postgres"), breaks=True),
     Case("edge and publisher killed", killed("edge-1", "publisher"), breaks=True),
     Case("flusher and valkey killed", killed("flusher", "valkey")),
@@ -55,14 +56,22 @@ CASES = [
         together(stopped("valkey"), killed("edge-1")),
         NO_REDIS,
         breaks=True,
-        refuses=True,
+        forgets=True,
     ),
     Case(
         "edges restarted without Redis and Postgres",
         edges_restarted_without_stores,
         ("Links come from a snapshot", *NO_POSTGRES),
         breaks=True,
-        refuses=True,
+        forgets=True,
+        is_short=True,
+    ),
+    Case(
+        "edges restarted beside an empty Redis",
+        together(redis_stays_empty, killed(*EDGES)),
+        ("Links come from a snapshot", "Redis does not have every link"),
+        breaks=True,
+        forgets=True,
         is_short=True,
     ),
     Case("Redis stays empty", redis_stays_empty, ("Redis does not have every link",), refuses=True),

@@ -74,6 +74,10 @@ class Visitors:
         target = self.refusals.total() + count
         await eventually(lambda: self.refusals.total() >= target, timeout_s)
 
+    def last_click(self) -> UUID | None:
+        """Give the redirect that came back last."""
+        return self.clicks[-1] if self.clicks else None
+
     @property
     def unsure(self) -> int:
         """How many requests may have been counted as clicks without a visitor who heard of it."""
@@ -103,15 +107,20 @@ class Visitors:
                 writer.transport.abort()
 
     async def _hear(self, reader: asyncio.StreamReader, slug: str) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status, *lines = head.split("\r\n")
-        fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        body = await reader.readexactly(int(fields.get("content-length", 0)))
-        if " 302 " not in f"{status} ":
-            self.refusals[f"{status.split()[1]} {body.decode().strip()}"] += 1
+        status, fields, body = await read_answer(reader)
+        if status != 302:
+            self.refusals[f"{status} {body.decode().strip()}"] += 1
             return
         self.clicks.append(UUID(fields["location"].partition("?")[0].rpartition("/")[2]))
         self.slugs[self.clicks[-1]] = slug
         now_s = time.monotonic()
         self.longest_gap_s = max(self.longest_gap_s, now_s - self._last_redirect_s)
         self._last_redirect_s = now_s
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Read one answer: status, header by lower-case name, body. Raises OSError, IncompleteReadError."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status, *lines = head.split("\r\n")
+    fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(status.split()[1]), fields, await reader.readexactly(int(fields.get("content-length", 0)))

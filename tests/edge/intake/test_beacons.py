@@ -302,8 +302,10 @@ class TestAnswers:
         for _ in range(2000):
             if edge.report("/_/visit", long)[0] != 200:
                 break
-        status, answer = edge.report("/_/visit", long)
-        assert (status, answer["error"]["code"]) == (503, "journal_full")
+        response = edge.ask("/_/visit", json.dumps(long).encode())
+        assert (response.status, json.loads(response.body)["error"]["code"]) == (503, "journal_full")
+        headers = dict(response.headers)
+        assert (headers["retry-after"], headers["access-control-expose-headers"]) == ("5", "retry-after")
         assert edge.count(Counter.JOURNAL_FULL) == 2
         assert len(edge.events()) == edge.count(Counter.VISITS)
 

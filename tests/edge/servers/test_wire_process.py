@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge.journal import Journal
+from edge.snapshot import SnapshotWriter
 from tests.edge.factories import declare_ready, make_link, publish
 from tests.edge.processes import Client, EdgeProcesses
 from tests.edge.servers.raw_client import RawClient, get
@@ -39,6 +43,23 @@ async def test_a_cpu_that_is_none_is_named(tmp_path: Path, redis_url: str) -> No
     edge = EdgeProcesses(tmp_path, redis_url, server="wire", edge_cpu=9999)
     assert await asyncio.to_thread(edge.start().wait, 30) == 1
     assert "SWITCHYARD_EDGE_CPU" in edge.log()
+
+
+async def test_while_redis_hangs_a_worker_that_starts_takes_no_connection_before_its_snapshot(
+    tmp_path: Path,
+) -> None:
+    with SnapshotWriter(tmp_path / "journals.links") as writer:
+        writer.write_domains({})
+        writer.write({"summer": msgspec.msgpack.encode(make_link())})
+        writer.finish(written_ms=1000)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        port = hanging.getsockname()[1]
+        edge = EdgeProcesses(tmp_path, f"redis://127.0.0.1:{port}/0", server="wire")
+        edge.start()
+        with Client(edge, "a") as client:
+            await eventually(lambda: len(client.received) > 50, timeout_s=20)
+        edge.kill()
+    assert client.refused == [], edge.log()
 
 
 async def test_sigterm_under_load_journals_every_redirect(
