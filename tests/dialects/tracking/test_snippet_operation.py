@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -9,19 +10,22 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from playwright.async_api import async_playwright
 
 from control_plane.domains.projects.snippets import MACROS, SECRET_PLACE, build_snippet
 from edge.contract.events import Conversion, Visit
 from edge.contract.key_format import hash_secret
+from edge.intake.tag import TAG_FILE
 from tests.builders import set_domain
 from tests.dialects.tracking.conftest import make_holder
 from tests.dialects.tracking.rows import add_project, make_id
 from tests.edge.directories import make_project
 from tests.edge.intake.intakes import RunningIntake
-from tests.support import eventually
-from tests.tag.test_tag import Site, in_browser, page, site  # noqa: F401  fixtures, found by name
+from tests.tag.conftest import BROWSER
+from tests.tag.shops import Site
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     import asyncpg
@@ -158,45 +162,52 @@ class TestDomain:
             assert (response.status_code, fault["field"]) == (400, "domain")
 
 
-@in_browser
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: set SWITCHYARD_TEST_BROWSER")
 class TestInAPage:
+    """The shop is at localhost, the edge at 127.0.0.1; both are the same server, which takes no reports."""
+
     @pytest.fixture
-    def settings(self, settings: Settings, site: Site) -> Settings:  # noqa: F811
-        """The API, whose edge is the site."""
+    def site(self) -> Iterator[Site]:
+        site = Site()
+        site.pages["/_/tag.js"] = ("text/javascript", TAG_FILE.read_text())
+        site.start()
+        yield site
+        site.stop()
+
+    @pytest.fixture
+    def settings(self, settings: Settings, site: Site) -> Settings:
         return msgspec.structs.replace(settings, edge_url=f"http://127.0.0.1:{site.server_port}")
 
+    @pytest.fixture
+    async def page(self) -> AsyncIterator[Page]:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+            yield await browser.new_page()
+            await browser.close()
+
     async def test_the_tag_reports_a_visit_under_the_policy(
-        self,
-        page: Page,  # noqa: F811
-        site: Site,  # noqa: F811
-        holder: KeyHolder,
-        project_id: uuid.UUID,
+        self, page: Page, site: Site, holder: KeyHolder, project_id: uuid.UUID
     ) -> None:
         data = await get(holder, project_id)
-        policy = f"default-src 'none'; {data['content_security_policy']}"
-        track = "switchyard.q.push(['track', 'sale', {id: 's-1', amount: '19.90'}])"
-        site.html = f'<meta http-equiv="Content-Security-Policy" content="{policy}">{data["tag"]}'
-        where = f"http://localhost:{site.server_port}/a"
-        await page.goto(where)
-        await page.evaluate(track)
-        await eventually(lambda: len(site.seen) == 2)
-        (visit_kind, visit), (sale_kind, sale) = site.seen
-        assert (visit_kind, visit["project"], visit["url"]) == ("visit 202", str(project_id), where)
-        assert (sale_kind, sale["project"], sale["id"]) == ("event 202", str(project_id), "s-1")
+        site.headers["Content-Security-Policy"] = f"default-src 'none'; {data['content_security_policy']}"
+        site.page = data["tag"]
+        async with page.expect_request("**/_/visit") as asked:
+            await page.goto(f"{site.url}/a")
+        request = await asked.value
+        assert request.url == f"{data['edge_url']}/_/visit"
+        visit = json.loads(request.post_data or "")
+        assert (visit["project"], visit["url"]) == (str(project_id), f"{site.url}/a")
+        assert await page.evaluate("switchyard.track('sale', {id: 's-1', amount: '19.90'})") == "s-1"
 
     async def test_the_pixel_names_the_page(
-        self,
-        page: Page,  # noqa: F811
-        site: Site,  # noqa: F811
-        holder: KeyHolder,
-        project_id: uuid.UUID,
+        self, page: Page, site: Site, holder: KeyHolder, project_id: uuid.UUID
     ) -> None:
         data = await get(holder, project_id)
-        policy = f"default-src 'none'; {data['content_security_policy']}"
-        site.html = f'<meta http-equiv="Content-Security-Policy" content="{policy}">{data["pixel"]}'
-        where = f"http://localhost:{site.server_port}/a?utm_campaign=spring"
-        async with page.expect_response("**/_/pixel.gif?*") as response:
+        site.headers["Content-Security-Policy"] = f"default-src 'none'; {data['content_security_policy']}"
+        site.page = data["pixel"]
+        where = f"{site.url}/a?utm_campaign=spring"
+        async with page.expect_response("**/_/pixel.gif?*") as answered:
             await page.goto(where)
-        request = (await response.value).request
+        request = (await answered.value).request
         assert (await request.all_headers())["referer"] == where
         assert request.url.endswith(f"?project={project_id}")
