@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from control_plane.core.faults import Fault
     from control_plane.domains.analytics.model import (
         Breakdown,
         Bucket,
+        CampaignFigures,
         Figures,
         FunnelStep,
         Revenue,
@@ -168,6 +170,13 @@ class VariantTotalsOut(TotalsOut, frozen=True, kw_only=True):
     label: str | None
 
 
+class CampaignOut(TotalsOut, frozen=True, kw_only=True):
+    """Everything that is counted of a campaign. `name`: its utm_campaign, the first 255 characters."""
+
+    id: uuid.UUID
+    name: str
+
+
 class BucketOut(TotalsOut, frozen=True, kw_only=True):
     """Everything that is counted in an hour, day, week or month."""
 
@@ -245,24 +254,26 @@ class FunnelOut(RangeOut, frozen=True, kw_only=True):
 Q = TypeVar("Q", bound=RangeQueryIn)
 
 
-def read_query(parameters: Mapping[str, str], shape: type[Q], now: datetime) -> tuple[Q, Range]:
-    """Read what is asked for: (query, range). Raises Invalid with every fault."""
+def read_query(
+    parameters: Mapping[str, str], shape: type[Q], now: datetime, *, faults: Sequence[Fault] = ()
+) -> tuple[Q, Range]:
+    """Read what is asked for: (query, range). Raises Invalid with every fault, `faults` among them."""
     query = decode_parameters(parameters, shape)
     start, until, timezone = query.value.from_, query.value.to, query.value.timezone
-    span, faults = settle_range(
+    span, range_faults = settle_range(
         None if start is UNSET else start,
         None if until is UNSET else until,
         "UTC" if timezone is UNSET else timezone,
         now,
     )
-    if faults := [*query.faults, *faults]:
-        raise Invalid(faults)
+    if found := [*faults, *query.faults, *range_faults]:
+        raise Invalid(found)
     return query.value, span
 
 
 def show_analytics(figures: Figures, topic: Topic, span: Range) -> AnalyticsOut:
     """Shape the figures of a project or campaign."""
-    return AnalyticsOut(totals=TotalsOut(**_show_figures(figures, topic)), **_show_range(span))
+    return AnalyticsOut(totals=TotalsOut(**_show_figures(figures, topic.kind)), **_show_range(span))
 
 
 def show_link_analytics(
@@ -270,18 +281,26 @@ def show_link_analytics(
 ) -> LinkAnalyticsOut:
     """Shape the figures of a link."""
     return LinkAnalyticsOut(
-        totals=TotalsOut(**_show_figures(figures, topic)),
+        totals=TotalsOut(**_show_figures(figures, topic.kind)),
         variants=[
-            VariantTotalsOut(id=one.variant_id, label=one.label, **_show_figures(one.figures, topic))
+            VariantTotalsOut(id=one.variant_id, label=one.label, **_show_figures(one.figures, topic.kind))
             for one in variants
         ],
         **_show_range(span),
     )
 
 
+def show_campaign(campaign: CampaignFigures) -> CampaignOut:
+    """Shape a campaign with its figures."""
+    shown = _show_figures(campaign.figures, SubjectKind.CAMPAIGN)
+    return CampaignOut(id=campaign.id, name=campaign.name, **shown)
+
+
 def show_series(buckets: Sequence[Bucket], topic: Topic, interval: Interval, span: Range) -> SeriesOut:
     """Shape the buckets of a range."""
-    items = [BucketOut(from_=one.start, to=one.until, **_show_figures(one.figures, topic)) for one in buckets]
+    items = [
+        BucketOut(from_=one.start, to=one.until, **_show_figures(one.figures, topic.kind)) for one in buckets
+    ]
     return SeriesOut(interval=interval, items=items, **_show_range(span))
 
 
@@ -294,14 +313,21 @@ def show_breakdown(
         by=aspect,
         sort=sort,
         items=[
-            ValueOut(value=one.value or "", label=one.label if labelled else UNSET, **_show_value(one, topic))
+            ValueOut(
+                value=one.value or "", label=one.label if labelled else UNSET, **_show_value(one, topic.kind)
+            )
             for one in breakdown.items
         ],
-        other=OtherOut(values=breakdown.other_values, **_show_value(breakdown.other, topic)),
-        unknown=TrafficOut(**_show_value(breakdown.unknown, topic)),
-        total=TrafficOut(**_show_value(breakdown.total, topic)),
+        other=OtherOut(values=breakdown.other_values, **_show_value(breakdown.other, topic.kind)),
+        unknown=TrafficOut(**_show_value(breakdown.unknown, topic.kind)),
+        total=TrafficOut(**_show_value(breakdown.total, topic.kind)),
         **_show_range(span),
     )
+
+
+def show_range(span: Range) -> RangeOut:
+    """Shape a range by itself."""
+    return RangeOut(**_show_range(span))
 
 
 def show_funnel(steps: Sequence[FunnelStep], span: Range) -> FunnelOut:
@@ -314,23 +340,23 @@ def _show_range(span: Range) -> dict[str, Any]:
     return {"from_": start, "to": until, "timezone": span.zone.key}
 
 
-def _show_figures(figures: Figures, topic: Topic) -> dict[str, Any]:
+def _show_figures(figures: Figures, kind: SubjectKind) -> dict[str, Any]:
     """Give the fields of a TotalsOut."""
     totals = figures.totals
-    shown = _show_traffic(totals, figures.revenue, topic)
+    shown = _show_traffic(totals, figures.revenue, kind)
     shown |= {"checkouts": totals.checkouts, "sales": totals.sales}
-    return shown | ({"page_clicks": totals.page_clicks} if topic.kind is SubjectKind.PROJECT else {})
+    return shown | ({"page_clicks": totals.page_clicks} if kind is SubjectKind.PROJECT else {})
 
 
-def _show_value(value: ValueFigures, topic: Topic) -> dict[str, Any]:
+def _show_value(value: ValueFigures, kind: SubjectKind) -> dict[str, Any]:
     """Give the fields of a TrafficOut."""
-    return _show_traffic(value.counts, value.revenue, topic)
+    return _show_traffic(value.counts, value.revenue, kind)
 
 
-def _show_traffic(counts: Counts, revenue: Sequence[Revenue], topic: Topic) -> dict[str, Any]:
+def _show_traffic(counts: Counts, revenue: Sequence[Revenue], kind: SubjectKind) -> dict[str, Any]:
     rate = counts.conversion_rate
     shown = {name: getattr(counts, name) for name in Counts.__struct_fields__}
-    if topic.kind is SubjectKind.LINK:
+    if kind is SubjectKind.LINK:
         shown |= {"visits": UNSET, "human_visits": UNSET}
     return shown | {
         "conversion_rate": None if rate is None else RateOut(rate.value, rate.low, rate.high),

@@ -37,6 +37,9 @@ JOB_LOG_KEPT: Final = timedelta(days=30)
 
 DEAD_MESSAGES_KEPT: Final = timedelta(days=30)
 
+ANSWERS_KEPT: Final = timedelta(days=1)
+"""How long a request with an Idempotency-Key is answered as it was before."""
+
 _log = structlog.get_logger()
 _queries = load_queries(Path(__file__).with_name("upkeep.sql"))
 
@@ -97,3 +100,8 @@ async def trim_job_log(pool: Pool, _settings: Settings, now: datetime) -> None:
 async def trim_dead_messages(pool: Pool, _settings: Settings, now: datetime) -> None:
     """Delete messages that could not be delivered, once they are older than DEAD_MESSAGES_KEPT."""
     await _queries.trim_dead_messages(pool, entrypoint=SEND_MESSAGE, cutoff=now - DEAD_MESSAGES_KEPT)
+
+
+async def trim_answers(pool: Pool, _settings: Settings, now: datetime) -> None:
+    """Delete idempotency keys with the answers kept for them, older than ANSWERS_KEPT."""
+    await _queries.trim_answers(pool, cutoff=now - ANSWERS_KEPT)

@@ -12,3 +12,6 @@ DELETE FROM pgqueuer WHERE entrypoint = :entrypoint AND status = 'failed' AND up
 
 -- name: trim_salts(cutoff)!
 DELETE FROM visitor_salts WHERE day < :cutoff;
+
+-- name: trim_answers(cutoff)!
+DELETE FROM idempotency_keys WHERE answer IS NOT NULL AND created_at < :cutoff;

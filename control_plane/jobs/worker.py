@@ -48,6 +48,7 @@ SCHEDULES: Final[dict[str, tuple[str, Job]]] = {
     "apply_retention": ("20 * * * *", privacy.apply_retention),
     "trim_erased_subjects": ("55 3 * * *", privacy.trim_erased_subjects),
     "forget_visitors": ("45 * * * *", upkeep.forget_visitors),
+    "trim_answers": ("55 * * * *", upkeep.trim_answers),
     "trim_job_log": ("35 3 * * *", upkeep.trim_job_log),
     "trim_dead_messages": ("45 3 * * *", upkeep.trim_dead_messages),
 }

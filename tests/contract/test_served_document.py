@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import load_all_checks
-from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
 from control_plane.core.actor import Actor, ActorKind
@@ -26,7 +18,7 @@ from control_plane.domains.accounts import service as accounts
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.model import LINKS_SCOPES, KeyKind, KeySpec
 from control_plane.settings import Settings
-from tests.support import free_port
+from tests.contract.servers import probe_all, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +26,6 @@ if TYPE_CHECKING:
     from schemathesis import BaseSchema
 
 PREFIX = "/api/v1/public"
-START_TIMEOUT_S = 20
 JWT_SECRET = "a secret of the tests, long enough"
 
 load_all_checks()
@@ -66,39 +57,6 @@ async def make_credentials(config: Settings) -> dict[str, str]:
     return {"X-API-Key": new.secret, "Authorization": f"Bearer {token}"}
 
 
-@contextlib.contextmanager
-def serve(config: Settings) -> Iterator[str]:
-    """Run the API under Granian; give its address once it answers."""
-    port = free_port()
-    environment = os.environ | {
-        "SWITCHYARD_DATABASE_URL": config.database_url,
-        "SWITCHYARD_REDIS_URL": config.redis_url,
-        "SWITCHYARD_JWT_SECRET": config.jwt_secret,
-        "SWITCHYARD_MASTER_KEY": "00" * 32,
-    }
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "control_plane.app:create_app"]
-    process = subprocess.Popen(command, env=environment)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers(f"{address}{PREFIX}/health"):
-            assert time.monotonic() < deadline, "the API does not answer"
-            assert process.poll() is None, "the API ended"
-            time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 @pytest.fixture
 def api_schema(database_url: str, redis_url: str) -> Iterator[BaseSchema]:
     config = Settings(database_url=database_url, redis_url=redis_url, jwt_secret=JWT_SECRET)
@@ -110,24 +68,5 @@ def api_schema(database_url: str, redis_url: str) -> Iterator[BaseSchema]:
         yield schema
 
 
-SETTINGS = settings(
-    max_examples=25,
-    derandomize=True,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
-
-
 def test_the_server_answers_as_documented(api_schema: BaseSchema, subtests: pytest.Subtests) -> None:
-    for found in api_schema.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
-        with subtests.test(operation=operation.label):
-
-            @SETTINGS
-            @given(case=operation.as_strategy())
-            def probe(case: schemathesis.Case[Any]) -> None:
-                case.call_and_validate(excluded_checks=EXCLUDED)
-
-            probe()
+    probe_all(api_schema, subtests, EXCLUDED)

@@ -21,7 +21,7 @@ from tests.dialects.links.conftest import Caller, create, make_caller
 from tests.dialects.members import client_of
 from tests.dialects.second_factors import set_up
 from tests.dialects.tracking.conftest import make_holder
-from tests.dialects.tracking.rows import add_clicks, add_conversions, add_project, add_visits
+from tests.dialects.tracking.rows import add_campaign, add_clicks, add_conversions, add_project, add_visits
 
 if TYPE_CHECKING:
     import uuid
@@ -44,6 +44,8 @@ BODIES: dict[str, dict[str, Any]] = {
 
 QUERIES: dict[str, dict[str, str]] = {
     "GET /api/v1/public/links/{id}/analytics/breakdown": {"by": "country"},
+    "GET /v1/projects/{project_id}/analytics/breakdown": {"by": "country"},
+    "GET /v1/projects/{project_id}/campaigns/{campaign_id}/analytics/breakdown": {"by": "country"},
 }
 """The same of query parameters."""
 
@@ -112,6 +114,8 @@ async def track(pool: asyncpg.Pool, tenant_id: uuid.UUID) -> dict[str, str]:
     """Make one of everything that the tracking API shows; give its ids."""
     project_id = await add_project(pool, tenant_id)
     ids = {"/v1/projects/{project_id}": str(project_id)}
+    campaign = await add_campaign(pool, tenant_id, project_id, "spring")
+    ids["/v1/projects/{project_id}/campaigns/{campaign_id}"] = str(campaign)
     (ids["/v1/visits/{visit_id}"],) = await add_visits(pool, tenant_id, project_id, {})
     (ids["/v1/clicks/{click_id}"],) = await add_clicks(pool, tenant_id, {}, first=9)
     for kind, name in enumerate(("checkout", "sale", "refund", "upsell"), 1):

@@ -12,7 +12,7 @@ import pytest
 
 from control_plane.core.ids import id_floor, id_time
 from control_plane.db.pool import open_pool
-from control_plane.domains.conversions import listing, service
+from control_plane.domains.conversions import service
 from control_plane.domains.conversions.model import Landed, Outcome
 from control_plane.domains.traffic.changes import Changes, subjects_of
 from control_plane.domains.traffic.check import Disagreement, find_disagreements
@@ -478,7 +478,7 @@ class TestNetRevenue:
             "SELECT id FROM conversions WHERE kind = 2 AND external_id = $1", external_id
         )
         async with pool.acquire() as db, db.transaction():
-            return (await listing.fetch_conversion(db, TENANT, SALE, sale_id)).net_minor
+            return (await service.fetch_conversion(db, TENANT, SALE, sale_id)).net_minor
 
     async def test_a_sale_that_names_a_parent_is_a_sale_of_its_own(self, db_pool: Pool) -> None:
         await land(

@@ -199,3 +199,19 @@ class TestForgetVisitors:
         assert [row["day"] for row in kept] == days[:2]
         seen = await pool.fetch("SELECT day FROM visitors_seen ORDER BY day DESC")
         assert [row["day"] for row in seen] == days[:3]
+
+
+class TestTrimAnswers:
+    async def test_only_old_answers_go(self, pool: Pool, settings: Settings) -> None:
+        for key, hours, answer in (("old", 25, b"[]"), ("young", 23, b"[]"), ("without", 25, None)):
+            await pool.execute(
+                "INSERT INTO idempotency_keys (tenant_id, holder_id, endpoint, key, fingerprint, created_at,"
+                " answer) VALUES ($1, $1, 'sale.report', $2, '', $3, $4)",
+                UUID(int=1),
+                key,
+                NOW - timedelta(hours=hours),
+                answer,
+            )
+        await upkeep.trim_answers(pool, settings, NOW)
+        kept = await pool.fetch("SELECT key FROM idempotency_keys ORDER BY key")
+        assert [row["key"] for row in kept] == ["without", "young"]

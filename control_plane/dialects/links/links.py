@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, delete, get, patch, post
@@ -16,9 +16,9 @@ from msgspec import UNSET
 
 from control_plane.core.decoding import Decoded, decode_parameters
 from control_plane.core.errors import Invalid
-from control_plane.core.faults import Fault
 from control_plane.core.page import PageRequest
 from control_plane.dialects.body import JsonBody
+from control_plane.dialects.idempotency_keys import HEADER, LONGEST, read_idempotency_key
 from control_plane.dialects.links.documentation import describe
 from control_plane.dialects.links.link_shapes import (
     LinkCreateIn,
@@ -38,17 +38,11 @@ from control_plane.domains.links.errors import LinkNotFound
 from control_plane.domains.links.model import NewLink
 from control_plane.domains.links.rules import settle_content
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-IDEMPOTENCY_KEY_LENGTH: Final = 255
 IDEMPOTENCY_KEY: Final = Parameter(
-    name="Idempotency-Key",
+    name=HEADER,
     param_in="header",
     required=False,
-    schema=Schema(
-        type=OpenAPIType.STRING, min_length=1, max_length=IDEMPOTENCY_KEY_LENGTH, pattern="^[!-~]+$"
-    ),
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=LONGEST, pattern="^[!-~]+$"),
     description="Unique key to prevent duplicate link creation. The same key with the same body "
     "answers 200 with the link that was created; with another body, 422.",
 )
@@ -187,14 +181,3 @@ async def provide_link_id(request: Request[Any, Any, Any]) -> uuid.UUID:
         return msgspec.convert(request.path_params["id"], uuid.UUID)
     except msgspec.ValidationError as error:
         raise LinkNotFound from error
-
-
-def read_idempotency_key(request: Request[Any, Any, Any]) -> tuple[str | None, Sequence[Fault]]:
-    """Read the Idempotency-Key header: (key or None, faults)."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None, ()
-    if 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH and all("!" <= character <= "~" for character in key):
-        return key, ()
-    rule = f"must be 1 to {IDEMPOTENCY_KEY_LENGTH} visible ASCII characters"
-    return None, (Fault("Idempotency-Key", rule, key),)

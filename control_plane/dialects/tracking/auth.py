@@ -38,7 +38,10 @@ IDENTITY_PREFIX: Final = PREFIXES[KeyKind.IDENTITY, "Live"]
 
 
 async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let in whoever holds an active key, within its limits, that has the handler's `opt["scope"]`."""
+    """Let in whoever holds an active key, within its limits, that has what the handler needs.
+
+    `opt["scope"]`: one scope, or several, all of which are needed.
+    """
     services, state = services_of(connection), connection.scope["state"]
     secret, now = read_bearer(connection), services.clock()
     if is_well_formed(secret, IDENTITY_PREFIX):
@@ -63,7 +66,9 @@ async def require_key(connection: ASGIConnection[Any, Any, Any, Any], handler: B
         ip_address=client_address(connection),
     )
     await _count_request(connection, services, key, now)
-    api_keys.require_scope(key, handler.opt["scope"])
+    needed: str | tuple[str, ...] = handler.opt["scope"]
+    for scope in (needed,) if isinstance(needed, str) else needed:
+        api_keys.require_scope(key, scope)
 
 
 def tenant_of(actor: Actor) -> uuid.UUID:

@@ -16,7 +16,7 @@ from control_plane.dialects.schemas import Moment
 from edge.contract.money import format_amount
 
 if TYPE_CHECKING:
-    from control_plane.domains.conversions.listing import ListedConversion
+    from control_plane.domains.conversions.model import ListedConversion
 
 
 class CheckoutOut(msgspec.Struct, frozen=True, kw_only=True):

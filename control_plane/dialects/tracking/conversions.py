@@ -26,14 +26,15 @@ from control_plane.dialects.tracking.envelope import DataOut, ListOut, wrap, wra
 from control_plane.dialects.tracking.filters import ListQueryIn, Text, given, read_query
 from control_plane.dialects.tracking.page import Paging
 from control_plane.dialects.tracking.paths import read_id
-from control_plane.domains.conversions import listing
-from control_plane.domains.conversions.listing import ConversionFilter, ConversionNotListed
+from control_plane.domains.conversions import service
+from control_plane.domains.conversions.errors import ConversionNotFound
+from control_plane.domains.conversions.model import ConversionFilter
 from edge.contract.events import ConversionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from control_plane.domains.conversions.listing import ListedConversion
+    from control_plane.domains.conversions.model import ListedConversion
 
 T = TypeVar("T")
 
@@ -177,7 +178,7 @@ async def _list(
     paging = Paging(kind.name, tenant_id, wanted)
     asked = paging.read(query)
     async with services.snapshot(tenant_id) as db:
-        stretch = await listing.list_conversions(db, tenant_id, kind, wanted, asked)
+        stretch = await service.list_conversions(db, tenant_id, kind, wanted, asked)
     return wrap_list(request, [show(one) for one in stretch.items], paging.show(stretch))
 
 
@@ -188,8 +189,8 @@ async def _get(
     kind: ConversionKind,
     show: Callable[[ListedConversion], T],
 ) -> DataOut[T]:
-    conversion_id = read_id(request, f"{kind.name.lower()}_id", ConversionNotListed(kind))
+    conversion_id = read_id(request, f"{kind.name.lower()}_id", ConversionNotFound(kind))
     tenant_id = tenant_of(actor)
     async with services.transaction(tenant_id) as db:
-        conversion = await listing.fetch_conversion(db, tenant_id, kind, conversion_id)
+        conversion = await service.fetch_conversion(db, tenant_id, kind, conversion_id)
     return wrap(request, show(conversion))

@@ -18,7 +18,7 @@ from control_plane.core.faults import Fault, show
 from control_plane.dialects.envelope import request_id_of
 from control_plane.dialects.statuses import headers_of
 from control_plane.dialects.tracking.languages import MESSAGES, choose_language
-from control_plane.domains.conversions.report_errors import ReportRefused
+from control_plane.domains.conversions.errors import ReportRefused
 from control_plane.domains.idempotency.errors import IdempotencyKeyReused
 
 if TYPE_CHECKING:

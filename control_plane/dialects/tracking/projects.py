@@ -18,11 +18,11 @@ from control_plane.dialects.tracking.auth import tenant_of
 from control_plane.dialects.tracking.envelope import DataOut, ListOut, wrap, wrap_list
 from control_plane.dialects.tracking.page import PageQueryIn, Paging
 from control_plane.dialects.tracking.paths import read_id
-from control_plane.domains.projects import listing
+from control_plane.domains.projects import service
 from control_plane.domains.projects.errors import ProjectNotFound
 
 if TYPE_CHECKING:
-    from control_plane.domains.projects.listing import ListedProject
+    from control_plane.domains.projects.model import Project
 
 
 class ProjectOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ async def list_projects(
     paging = Paging("projects", tenant_id)
     asked = paging.read(accept(decode_parameters(request.query_params, PageQueryIn)))
     async with services.snapshot(tenant_id) as db:
-        stretch = await listing.list_projects(db, tenant_id, asked)
+        stretch = await service.list_projects(db, tenant_id, asked)
     return wrap_list(request, [show_project(project) for project in stretch.items], paging.show(stretch))
 
 
@@ -60,11 +60,11 @@ async def get_project(
     """Get a project."""
     project_id, tenant_id = read_id(request, "project_id", ProjectNotFound()), tenant_of(actor)
     async with services.transaction(tenant_id) as db:
-        project = await listing.fetch_project(db, tenant_id, project_id)
+        project = await service.fetch_project(db, tenant_id, project_id)
     return wrap(request, show_project(project))
 
 
-def show_project(project: ListedProject) -> ProjectOut:
+def show_project(project: Project) -> ProjectOut:
     """Shape a project as this contract does."""
     return ProjectOut(
         id=project.id,

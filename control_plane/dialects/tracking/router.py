@@ -11,6 +11,7 @@ from control_plane.core.errors import DomainError
 from control_plane.dialects.bearer import provide_actor, require_session
 from control_plane.dialects.services import provide_services
 from control_plane.dialects.tracking import (
+    analytics,
     blog,
     clicks,
     conversion_writes,
@@ -19,6 +20,7 @@ from control_plane.dialects.tracking import (
     explain,
     project_changes,
     projects,
+    snippet,
     visits,
 )
 from control_plane.dialects.tracking.auth import require_key
@@ -28,7 +30,7 @@ PREFIX: Final = "/v1"
 
 
 def build_router() -> Router:
-    """Build the dialect's routes. Each names the scope that a key needs: `opt["scope"]`."""
+    """Build the dialect's routes. Each names what a key needs: `opt["scope"]`."""
     with_key = Router(
         "/",
         route_handlers=[
@@ -37,6 +39,12 @@ def build_router() -> Router:
             project_changes.create_project,
             project_changes.change_project,
             project_changes.rotate_secret,
+            snippet.get_snippet,
+            analytics.get_analytics,
+            analytics.get_series,
+            analytics.get_breakdown,
+            analytics.get_funnel,
+            analytics.list_campaigns,
             visits.list_visits,
             visits.get_visit,
             clicks.list_clicks,

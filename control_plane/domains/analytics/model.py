@@ -193,11 +193,11 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CampaignFigures(msgspec.Struct, frozen=True):
-    """A campaign of a project, with its traffic."""
+    """A campaign of a project, with its traffic and money."""
 
     id: uuid.UUID
     name: str
-    totals: Totals
+    figures: Figures
 
 
 class FunnelStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,23 +61,35 @@ WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :campaign_id;
 -- name: count_campaigns(tenant_id, project_id)$
 SELECT count(*) FROM campaigns WHERE tenant_id = :tenant_id AND project_id = :project_id;
 
--- name: list_campaigns(tenant_id, project_id, start, until, limit, offset)
--- Sums are made for the campaigns of the page only.
-WITH page AS (
-    SELECT id, name
-    FROM campaigns
-    WHERE tenant_id = :tenant_id AND project_id = :project_id
-    ORDER BY name, id
-    LIMIT :limit OFFSET :offset
-)
-SELECT page.id, page.name,
+-- name: find_following_campaigns(tenant_id, project_id, campaign_id, limit, offset)
+-- By name: those that follow a campaign; all where none is named.
+SELECT id
+FROM campaigns
+WHERE tenant_id = :tenant_id AND project_id = :project_id
+  AND (CAST(:campaign_id AS uuid) IS NULL
+       OR (name, id) > (SELECT name, id FROM campaigns
+                        WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :campaign_id))
+ORDER BY name, id
+LIMIT :limit OFFSET :offset;
+
+-- name: find_preceding_campaigns(tenant_id, project_id, campaign_id, limit)
+SELECT id
+FROM campaigns
+WHERE tenant_id = :tenant_id AND project_id = :project_id
+  AND (name, id) < (SELECT name, id FROM campaigns
+                    WHERE tenant_id = :tenant_id AND project_id = :project_id AND id = :campaign_id)
+ORDER BY name DESC, id DESC
+LIMIT :limit;
+
+-- name: sum_slots_of_campaigns(tenant_id, ids, start, until)
+SELECT id, name,
        coalesce(total.clicks, 0) AS clicks, coalesce(total.uniques, 0) AS uniques,
        coalesce(total.humans, 0) AS humans, coalesce(total.human_uniques, 0) AS human_uniques,
        coalesce(total.conversions, 0) AS conversions,
        coalesce(total.human_conversions, 0) AS human_conversions, coalesce(total.visits, 0) AS visits,
        coalesce(total.human_visits, 0) AS human_visits, coalesce(total.page_clicks, 0) AS page_clicks,
        coalesce(total.checkouts, 0) AS checkouts, coalesce(total.sales, 0) AS sales
-FROM page
+FROM campaigns
 CROSS JOIN LATERAL (
     SELECT sum(clicks)::bigint AS clicks, sum(uniques)::bigint AS uniques, sum(humans)::bigint AS humans,
            sum(human_uniques)::bigint AS human_uniques, sum(conversions)::bigint AS conversions,
@@ -85,10 +97,21 @@ CROSS JOIN LATERAL (
            sum(human_visits)::bigint AS human_visits, sum(page_clicks)::bigint AS page_clicks,
            sum(checkouts)::bigint AS checkouts, sum(sales)::bigint AS sales
     FROM traffic_slots
-    WHERE tenant_id = :tenant_id AND subject_kind = 3 AND subject = page.id
+    WHERE tenant_id = :tenant_id AND subject_kind = 3 AND subject = campaigns.id
       AND slot >= :start AND slot < :until
 ) total
-ORDER BY page.name, page.id;
+WHERE tenant_id = :tenant_id AND id = ANY(CAST(:ids AS uuid[]));
+
+-- name: sum_money_of_campaigns(tenant_id, ids, start, until)
+SELECT subject, currency,
+       sum(sales)::bigint AS sales, sum(gross_minor)::bigint AS gross_minor,
+       sum(upsold_minor)::bigint AS upsold_minor, sum(refunded_minor)::bigint AS refunded_minor,
+       sum(commission_minor)::bigint AS commission_minor
+FROM revenue_slots
+WHERE tenant_id = :tenant_id AND subject_kind = 3 AND subject = ANY(CAST(:ids AS uuid[]))
+  AND dimension = 0 AND slot >= :start AND slot < :until
+GROUP BY subject, currency
+ORDER BY subject, currency;
 
 -- name: plan_for_values()$
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true);

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final
 
-from control_plane.core.page import Page
+from control_plane.core.page import cut_keys
 from control_plane.domains.analytics import store
 from control_plane.domains.analytics.errors import CampaignNotFound
 from control_plane.domains.analytics.model import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    from control_plane.core.page import PageRequest
+    from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection
     from control_plane.domains.analytics.model import (
         Aspect,
@@ -73,14 +73,15 @@ async def find_campaign(
 
 
 async def list_campaigns(
-    db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID, span: Range, page: PageRequest
-) -> Page[CampaignFigures]:
-    """List the campaigns of a project by name, with their traffic in `span`."""
+    db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID, span: Range, request: StretchRequest
+) -> Stretch[CampaignFigures]:
+    """List the campaigns of a project by name, with their figures in `span`."""
     total = await store.count_campaigns(db, tenant_id, project_id)
-    items = []
-    if page.offset < total:
-        items = await store.list_campaigns(db, tenant_id, project_id, span, page)
-    return Page(items, total, page.page, page.per_page)
+    keys: list[uuid.UUID] = []
+    if request.offset < total:
+        keys = await store.find_campaigns(db, tenant_id, project_id, request)
+    stretch = cut_keys(keys, request, total)
+    return stretch.fill(await store.sum_campaigns(db, tenant_id, stretch.items, span))
 
 
 async def sum_up(db: Connection, topic: Topic, span: Range) -> Figures:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping, Sequence
     from datetime import date
 
-    from control_plane.core.page import PageRequest
+    from control_plane.core.page import StretchRequest
     from control_plane.db.pool import Connection
     from control_plane.domains.analytics.model import Measure, Range, Topic
     from control_plane.domains.analytics.ranges import Cover
@@ -133,20 +133,32 @@ async def count_campaigns(db: Connection, tenant_id: uuid.UUID, project_id: uuid
     return total
 
 
-async def list_campaigns(
-    db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID, span: Range, page: PageRequest
-) -> list[CampaignFigures]:
-    """List campaigns of a project by name, with their traffic in `span`."""
-    rows = _queries.list_campaigns(
-        db,
-        tenant_id=tenant_id,
-        project_id=project_id,
-        start=span.start,
-        until=span.until,
-        limit=page.per_page,
-        offset=page.offset,
-    )
-    return [CampaignFigures(row["id"], row["name"], _read(Totals, row)) async for row in rows]
+async def find_campaigns(
+    db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID, request: StretchRequest
+) -> list[uuid.UUID]:
+    """Find the ids of a stretch of campaigns by name: what is newer for core/page.py precedes here."""
+    keys = {"tenant_id": tenant_id, "project_id": project_id, "limit": request.limit}
+    if request.newer_than is not None:
+        rows = _queries.find_preceding_campaigns(db, campaign_id=request.newer_than, **keys)
+    else:
+        rows = _queries.find_following_campaigns(
+            db, campaign_id=request.older_than, offset=request.offset, **keys
+        )
+    return [row["id"] async for row in rows]
+
+
+async def sum_campaigns(
+    db: Connection, tenant_id: uuid.UUID, ids: list[uuid.UUID], span: Range
+) -> dict[uuid.UUID, CampaignFigures]:
+    """Give campaigns with their figures in `span`."""
+    facts = {"tenant_id": tenant_id, "ids": ids, "start": span.start, "until": span.until}
+    money = await _collect_money(_queries.sum_money_of_campaigns(db, **facts), "subject")
+    return {
+        row["id"]: CampaignFigures(
+            row["id"], row["name"], Figures(_read(Totals, row), money.get(row["id"], []))
+        )
+        async for row in _queries.sum_slots_of_campaigns(db, **facts)
+    }
 
 
 async def _collect_money(rows: AsyncIterable[Mapping[str, Any]], key: str) -> dict[Any, list[Revenue]]:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from control_plane.core.ids import id_time
+from control_plane.domains.clicks.model import EVER, Span
 from control_plane.domains.traffic.changes import Split
 from edge.contract.currencies import DECIMALS
 from edge.contract.events import Conversion, ConversionKind
@@ -195,3 +196,56 @@ def make_row(event: Conversion) -> ConversionRow:
 
 def _plain(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class ListedConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkout, sale, refund or upsell. `external_id`: what its reporter calls it.
+
+    `net_minor`: of a completed sale or upsell, what is left with upsells and refunds counted; else 0.
+    """
+
+    id: uuid.UUID
+    project_id: uuid.UUID
+    visit_id: str | None
+    click_id: str | None
+    checkout_id: str | None
+    sale_id: str | None
+    parent_sale_id: str | None
+    external_id: str
+    status: str
+    rejection: str | None
+    is_chargeback: bool
+    product_id: str | None
+    offer_id: str | None
+    transaction_id: str | None
+    reason: str | None
+    currency: str
+    amount_minor: int
+    commission_minor: int
+    net_minor: int
+
+
+class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ones: those for which all holds that is not None. *_id of other things: either of their ids."""
+
+    span: Span = EVER
+    project_id: uuid.UUID | None = None
+    status: str | None = None
+    product_id: str | None = None
+    offer_id: str | None = None
+    visit_id: str | None = None
+    click_id: str | None = None
+    checkout_id: str | None = None
+    sale_id: str | None = None
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows may name one thing: by `names` in any project, by `name` in `project`; or by `ids` for sure.
+
+    No names at all: nothing in particular is wanted.
+    """
+
+    names: list[str] | None = None
+    ids: list[uuid.UUID] = []
+    name: str | None = None
+    project: uuid.UUID | None = None

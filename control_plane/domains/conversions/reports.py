@@ -15,12 +15,12 @@ from control_plane.core.errors import DomainError, Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
 from control_plane.domains.conversions import store
-from control_plane.domains.conversions.model import ConversionRow, make_row
-from control_plane.domains.conversions.report_errors import (
+from control_plane.domains.conversions.errors import (
     ConversionDiffers,
     CurrencyDiffers,
     RefundExceedsSale,
 )
+from control_plane.domains.conversions.model import ConversionRow, make_row
 from control_plane.domains.conversions.service import land
 from control_plane.domains.traffic.changes import Changes
 from control_plane.domains.traffic.store import write_changes

@@ -1,4 +1,4 @@
-"""Take in checkouts, sales, refunds and upsells, and join what arrives in any order.
+"""Read checkouts, sales, refunds and upsells, take them in, and join what arrives in any order.
 
 Whoever calls writes `changes` (traffic.store.write_changes) at the end of the same transaction: sums are what
 transactions wait for each other for, so they are written once and last.
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from control_plane.core.page import cut_keys
+from control_plane.db.pool import plan_each_time
 from control_plane.domains.conversions import store
+from control_plane.domains.conversions.errors import ConversionNotFound
+from control_plane.domains.conversions.filters import resolve_filters
 from control_plane.domains.conversions.joining import Workbook
 from control_plane.domains.conversions.model import (
     STATUSES,
@@ -22,15 +26,46 @@ from control_plane.domains.traffic.changes import Changes
 from control_plane.domains.traffic.store import write_changes
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Sequence
     from datetime import datetime
 
+    from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection, Pool
+    from control_plane.domains.conversions.model import ConversionFilter, ListedConversion
     from control_plane.domains.conversions.store import ExternalKey
-    from edge.contract.events import Conversion
+    from edge.contract.events import Conversion, ConversionKind
 
 JOINED_AT_ONCE: Final = 500
 """Waiting conversions that are looked at in one transaction."""
+
+
+async def list_conversions(
+    db: Connection,
+    tenant_id: uuid.UUID,
+    kind: ConversionKind,
+    wanted: ConversionFilter,
+    request: StretchRequest,
+) -> Stretch[ListedConversion]:
+    """List a tenant's conversions of a kind, newest first. `db`: in a transaction with one snapshot."""
+    await plan_each_time(db)
+    filters = await resolve_filters(db, tenant_id, kind, wanted)
+    total = await store.count_listed(db, wanted.span, filters)
+    keys: list[uuid.UUID] = []
+    if request.offset < total:
+        keys = await store.find_listed(db, wanted.span, filters, request)
+    stretch = cut_keys(keys, request, total)
+    return stretch.fill(await store.fetch_listed(db, tenant_id, kind, stretch.items))
+
+
+async def fetch_conversion(
+    db: Connection, tenant_id: uuid.UUID, kind: ConversionKind, conversion_id: uuid.UUID
+) -> ListedConversion:
+    """Find a conversion of a kind by its id. Raises ConversionNotFound."""
+    found = await store.fetch_listed(db, tenant_id, kind, [conversion_id])
+    if conversion_id not in found:
+        raise ConversionNotFound(kind)
+    return found[conversion_id]
 
 
 async def land(db: Connection, events: Sequence[Conversion], changes: Changes, now: datetime) -> list[Landed]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
+from control_plane.core.ids import id_floor
 from control_plane.db.pool import load_queries
-from control_plane.domains.conversions.model import ClickFacts, ConversionRow, Marks
+from control_plane.domains.conversions.model import ClickFacts, ConversionRow, ListedConversion, Marks
 from control_plane.domains.traffic.changes import split_row
 from edge.contract.events import ConversionKind
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from control_plane.core.page import StretchRequest
     from control_plane.db.pool import Connection
+    from control_plane.domains.clicks.model import Span
 
 Key: TypeAlias = tuple[uuid.UUID, uuid.UUID]
 """(tenant, id)"""
@@ -27,6 +30,14 @@ WordKey: TypeAlias = tuple[uuid.UUID, uuid.UUID, str]
 
 ExternalKey: TypeAlias = tuple[uuid.UUID, uuid.UUID, ConversionKind, str]
 """(tenant, project, kind, external id): what is counted once."""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A conversion or click with what others call it. `project_id`: None for clicks of no project."""
+
+    id: uuid.UUID
+    project_id: uuid.UUID | None
+    name: str | None
 
 
 class ReportedProject(msgspec.Struct, frozen=True):
@@ -166,6 +177,45 @@ async def mark_clicks(db: Connection, marks: dict[Key, bool]) -> None:
 async def list_due(db: Connection, now: datetime, limit: int) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
     """List waiting conversions that are to be looked at again: (tenant, project, id)."""
     return [tuple(row) async for row in _queries.claim_waiting(db, now=now, limit=limit)]
+
+
+async def count_listed(db: Connection, span: Span, filters: dict[str, Any]) -> int:
+    """Count conversions one by one. `filters`: parameters of the lists' queries."""
+    low, high = id_floor(span.start), id_floor(span.until)
+    total: int = await _queries.count_listed(db, low=low, high=high, **filters)
+    return total
+
+
+async def find_listed(
+    db: Connection, span: Span, filters: dict[str, Any], request: StretchRequest
+) -> list[uuid.UUID]:
+    """Find the ids of a stretch of conversions, as core/page.py wants them."""
+    low, high = request.narrow(id_floor(span.start), id_floor(span.until))
+    common = {"low": low, "high": high, "limit": request.limit, **filters}
+    if request.newer_than is not None:
+        rows = _queries.find_newer(db, **common)
+    else:
+        rows = _queries.find_older(db, **common, offset=request.offset)
+    return [row["id"] async for row in rows]
+
+
+async def fetch_listed(
+    db: Connection, tenant_id: uuid.UUID, kind: ConversionKind, ids: list[uuid.UUID]
+) -> dict[uuid.UUID, ListedConversion]:
+    """Read conversions of a kind by their ids."""
+    rows = _queries.fetch_listed(db, tenant_id=tenant_id, kind=kind, ids=ids)
+    return {row["id"]: ListedConversion(**row) async for row in rows}
+
+
+async def find_named(
+    db: Connection, tenant_id: uuid.UUID, kind: ConversionKind | None, name: str, thing_id: uuid.UUID | None
+) -> list[Named]:
+    """Find what has either of these ids: conversions of a kind, or clicks (None)."""
+    if kind is None:
+        rows = _queries.find_named_clicks(db, tenant_id=tenant_id, name=name, id=thing_id)
+    else:
+        rows = _queries.find_named_conversions(db, tenant_id=tenant_id, kind=kind, name=name, id=thing_id)
+    return [Named(**row) async for row in rows]
 
 
 def _columns(keys: Iterable[tuple[Any, ...]], width: int = 2) -> tuple[list[Any], ...]:

@@ -6,26 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from control_plane.db.pool import load_queries
+from control_plane.domains.idempotency.model import Answer, EarlierRequest
 
 if TYPE_CHECKING:
     import uuid
     from datetime import datetime
 
     from control_plane.db.pool import Connection
-    from control_plane.domains.accounts.model import Account
     from control_plane.domains.idempotency.model import IdempotentRequest
 
 _queries = load_queries(Path(__file__).with_name("queries.sql"))
 
 
 async def claim_key(
-    db: Connection, account: Account, request: IdempotentRequest, resource_id: uuid.UUID, now: datetime
+    db: Connection,
+    tenant_id: uuid.UUID,
+    request: IdempotentRequest,
+    resource_id: uuid.UUID | None,
+    now: datetime,
 ) -> bool:
-    """Take the key for `resource_id`. Answers whether it was free."""
+    """Take the key, for `resource_id` if that is to be made. Answers whether it was free."""
     claimed = await _queries.claim_key(
         db,
-        tenant_id=account.tenant_id,
-        user_id=account.user_id,
+        tenant_id=tenant_id,
+        holder_id=request.holder_id,
         endpoint=request.endpoint,
         key=request.key,
         fingerprint=request.fingerprint,
@@ -36,14 +40,32 @@ async def claim_key(
 
 
 async def fetch_claim(
-    db: Connection, account: Account, request: IdempotentRequest
-) -> tuple[bytes, uuid.UUID]:
-    """Give the (fingerprint, resource id) of a key that is taken."""
+    db: Connection, tenant_id: uuid.UUID, request: IdempotentRequest
+) -> EarlierRequest | None:
+    """Give what a key that was taken was used for; None where that has just been forgotten."""
     row = await _queries.fetch_claim(
         db,
-        tenant_id=account.tenant_id,
-        user_id=account.user_id,
+        tenant_id=tenant_id,
+        holder_id=request.holder_id,
         endpoint=request.endpoint,
         key=request.key,
     )
-    return row["fingerprint"], row["resource_id"]
+    if row is None:
+        return None
+    answer = None if row["answer"] is None else Answer(row["status"], row["answer"], is_repeated=True)
+    return EarlierRequest(row["fingerprint"], row["resource_id"], answer)
+
+
+async def keep_answer(
+    db: Connection, tenant_id: uuid.UUID, request: IdempotentRequest, answer: Answer
+) -> None:
+    """Keep what a claimed request was answered."""
+    await _queries.keep_answer(
+        db,
+        tenant_id=tenant_id,
+        holder_id=request.holder_id,
+        endpoint=request.endpoint,
+        key=request.key,
+        status=answer.status,
+        answer=answer.data,
+    )

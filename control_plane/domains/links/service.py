@@ -61,11 +61,11 @@ async def create_link(  # noqa: PLR0913  who, what, when, and the two choices of
     """
     link_id = new_id()
     if idempotency_key is not None:
-        request = IdempotentRequest(CREATE_ENDPOINT, idempotency_key, fingerprint(new_link))
-        earlier_id = await idempotency.claim(db, account, request, link_id, now)
+        request = IdempotentRequest(account.user_id, CREATE_ENDPOINT, idempotency_key, fingerprint(new_link))
+        earlier_id = await idempotency.claim(db, account.tenant_id, request, link_id, now)
         if earlier_id is not None:
             return await _fetch_existing(db, account, earlier_id), False
-    domain = await _choose_domain(db, account.tenant_id, new_link.domain)
+    domain = await choose_domain(db, account.tenant_id, new_link.domain)
     await _require_project(db, account.tenant_id, new_link.content.project_id)
     await _insert_with_slug(db, account, link_id, domain, new_link, now=now, draw=draw)
     placed = [PlacedVariant(new_id(), n, variant) for n, variant in enumerate(new_link.content.variants)]
@@ -135,6 +135,21 @@ async def delete_link(db: Connection, account: Account, link_id: uuid.UUID, now:
     await store.enqueue_publication(db, account.tenant_id, link_id)
 
 
+async def choose_domain(db: Connection, tenant_id: uuid.UUID, wanted: str | UnsetType | None) -> str:
+    """Give the domain that is wanted, "" for the service's own names. Raises Invalid.
+
+    `wanted`: None for the service's own; UNSET for the verified domain that the tenant has had for longest.
+    """
+    if wanted is UNSET:
+        return await store.find_first_domain(db, tenant_id) or ""
+    if wanted is None:
+        return ""
+    domain = spell_domain(wanted)
+    if not await store.has_domain(db, tenant_id, domain):
+        raise Invalid([Fault("domain", "must be a verified domain of the tenant", wanted)])
+    return domain
+
+
 def fingerprint(new_link: NewLink) -> bytes:
     """Give the SHA-256 of what a link is to be, however the request spelt it."""
     if isinstance(new_link.domain, str):
@@ -146,18 +161,6 @@ async def _fetch_existing(db: Connection, account: Account, link_id: uuid.UUID) 
     link = await store.fetch_link(db, account, link_id)
     assert link is not None, "rows of links are never removed"
     return link
-
-
-async def _choose_domain(db: Connection, tenant_id: uuid.UUID, wanted: str | UnsetType | None) -> str:
-    """Give the domain of a new link, "" for the service's own names. Raises Invalid."""
-    if wanted is UNSET:
-        return await store.find_first_domain(db, tenant_id) or ""
-    if wanted is None:
-        return ""
-    domain = spell_domain(wanted)
-    if not await store.has_domain(db, tenant_id, domain):
-        raise Invalid([Fault("domain", "must be a verified domain of the tenant", wanted)])
-    return domain
 
 
 async def _require_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID | None) -> None:

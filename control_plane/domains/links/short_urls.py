@@ -1,4 +1,4 @@
-"""Where visitors find a link."""
+"""Where visitors find a link, and what else the edge serves."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ HTTPS: Final = "https"
 
 
 def build_short_url(domain: str, slug: str, edge_url: str) -> str:
-    """Give a link's address. `domain`: "" for the service's own names, which `edge_url` stands for.
+    """Give a link's address. `domain`: "" for the service's own names, which `edge_url` stands for."""
+    return f"{build_base_url(domain, edge_url)}/{slug}"
+
+
+def build_base_url(domain: str, edge_url: str) -> str:
+    """Give what addresses at a domain begin with; see `build_short_url`. Without a slash at its end.
 
     A custom domain is reached by https, whatever the service itself is reached by: its visitors come
     over the internet. Only beside an edge on this very machine, without TLS, it has that edge's port.
     """
     if not domain:
-        return f"{edge_url.rstrip('/')}/{slug}"
+        return edge_url.rstrip("/")
     edge = urlsplit(edge_url)
     if edge.scheme != HTTPS and is_loopback(edge.hostname or ""):
-        return f"{edge.scheme}://{domain}{_port_of(edge)}/{slug}"
-    return f"{HTTPS}://{domain}/{slug}"
+        return f"{edge.scheme}://{domain}{_port_of(edge)}"
+    return f"{HTTPS}://{domain}"
 
 
 def _port_of(edge: SplitResult) -> str:

@@ -1,3 +1,26 @@
+-- name: count_projects(tenant_id)$
+SELECT count(*) FROM projects WHERE tenant_id = :tenant_id;
+
+-- name: find_older_projects(tenant_id, low, high, limit, offset)
+SELECT id
+FROM projects
+WHERE tenant_id = :tenant_id AND id >= :low AND id < :high
+ORDER BY id DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: find_newer_projects(tenant_id, low, high, limit)
+SELECT id
+FROM projects
+WHERE tenant_id = :tenant_id AND id >= :low AND id < :high
+ORDER BY id
+LIMIT :limit;
+
+-- name: fetch_projects(tenant_id, ids)
+SELECT tenant_id, id, name, domain, status, currency, accepts_tag_sales, previous_secret_until, version,
+       created_at, updated_at
+FROM projects
+WHERE tenant_id = :tenant_id AND id = ANY(:ids);
+
 -- name: insert_project(tenant_id, id, name, domain, status, currency, accepts_tag_sales, secret_hash, now)^
 INSERT INTO projects (tenant_id, id, name, domain, status, currency, accepts_tag_sales, secret_hash,
                       created_at, updated_at)

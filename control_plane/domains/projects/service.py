@@ -1,4 +1,4 @@
-"""Make and change projects, and give them secrets.
+"""Read, make and change projects, and give them secrets.
 
 Every change makes the project's next version and queues its publication in the same transaction.
 """
@@ -15,6 +15,7 @@ from msgspec import UNSET
 from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
 from control_plane.core.ids import new_id
+from control_plane.core.page import cut_keys
 from control_plane.domains.api_keys.secret import make_secret
 from control_plane.domains.audit import service as audit
 from control_plane.domains.projects import store
@@ -37,10 +38,27 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from control_plane.core.actor import Actor
+    from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection
 
 LONGEST_DOMAIN: Final = 253
 _HOST: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+
+
+async def list_projects(db: Connection, tenant_id: uuid.UUID, request: StretchRequest) -> Stretch[Project]:
+    """List a tenant's projects, whatever their status, newest first. `db`: with one snapshot."""
+    total = await store.count_projects(db, tenant_id)
+    keys = [] if request.offset >= total else await store.find_projects(db, tenant_id, request)
+    stretch = cut_keys(keys, request, total)
+    return stretch.fill(await store.fetch_projects(db, tenant_id, stretch.items))
+
+
+async def fetch_project(db: Connection, tenant_id: uuid.UUID, project_id: uuid.UUID) -> Project:
+    """Find a project. Raises ProjectNotFound."""
+    found = await store.fetch_projects(db, tenant_id, [project_id])
+    if project_id not in found:
+        raise ProjectNotFound
+    return found[project_id]
 
 
 async def create_project(

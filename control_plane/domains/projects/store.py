@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from control_plane.core.page import HIGHEST, LOWEST
 from control_plane.db.pool import load_queries
 from control_plane.domains.projects.model import Project
 
@@ -14,10 +15,36 @@ if TYPE_CHECKING:
     import uuid
     from datetime import datetime
 
+    from control_plane.core.page import StretchRequest
     from control_plane.db.pool import Connection
     from control_plane.domains.projects.model import ProjectDraft
 
 _queries = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+async def count_projects(db: Connection, tenant_id: uuid.UUID) -> int:
+    """Count a tenant's projects."""
+    total: int = await _queries.count_projects(db, tenant_id=tenant_id)
+    return total
+
+
+async def find_projects(db: Connection, tenant_id: uuid.UUID, request: StretchRequest) -> list[uuid.UUID]:
+    """Find the ids of a stretch of projects, as core/page.py wants them."""
+    low, high = request.narrow(LOWEST, HIGHEST)
+    common = {"tenant_id": tenant_id, "low": low, "high": high, "limit": request.limit}
+    if request.newer_than is not None:
+        rows = _queries.find_newer_projects(db, **common)
+    else:
+        rows = _queries.find_older_projects(db, **common, offset=request.offset)
+    return [row["id"] async for row in rows]
+
+
+async def fetch_projects(
+    db: Connection, tenant_id: uuid.UUID, ids: list[uuid.UUID]
+) -> dict[uuid.UUID, Project]:
+    """Read projects by their ids."""
+    rows = _queries.fetch_projects(db, tenant_id=tenant_id, ids=ids)
+    return {row["id"]: Project(**row) async for row in rows}
 
 
 async def insert_project(  # noqa: PLR0913  whose, which, what, and what it proves itself with

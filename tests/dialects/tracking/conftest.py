@@ -10,6 +10,7 @@ from control_plane.core.actor import Actor, ActorKind
 from control_plane.domains.api_keys import service as api_keys
 from control_plane.domains.api_keys.model import KeyKind, KeySpec
 from tests.dialects.members import client_of, make_tenant
+from tests.dialects.tracking.rows import add_project
 
 if TYPE_CHECKING:
     import uuid
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tests.dialects.links.conftest import SetClock
 
 READS = ("projects:read", "visits:read", "clicks:read", "conversions:read", "sales:read")
+
+
+REPORTING = ("sales:write", "sales:read", "conversions:read")
 
 
 class KeyHolder:
@@ -61,3 +65,15 @@ async def holder(app: Any, pool: asyncpg.Pool, clock: SetClock) -> KeyHolder:
 async def foreign_holder(app: Any, pool: asyncpg.Pool, clock: SetClock) -> KeyHolder:
     """The same, of another tenant."""
     return await make_holder(app, pool, clock())
+
+
+@pytest.fixture
+async def writer(app: Any, pool: asyncpg.Pool, clock: SetClock) -> KeyHolder:
+    """A key that may report sales, and read them."""
+    return await make_holder(app, pool, clock(), scopes=REPORTING)
+
+
+@pytest.fixture
+async def project_id(pool: asyncpg.Pool, writer: KeyHolder) -> uuid.UUID:
+    """A project of that key's tenant."""
+    return await add_project(pool, writer.tenant_id)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from control_plane.core.ids import id_floor, new_id
+from control_plane.domains.traffic.model import campaign_id
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,6 +30,16 @@ async def add_project(pool: asyncpg.Pool, tenant_id: uuid.UUID, **columns: Any) 
     await _insert(pool, "projects", {"tenant_id": tenant_id} | values)
     project_id: uuid.UUID = values["id"]
     return project_id
+
+
+async def add_campaign(
+    pool: asyncpg.Pool, tenant_id: uuid.UUID, project_id: uuid.UUID, name: str
+) -> uuid.UUID:
+    found = campaign_id(project_id, name)
+    await _insert(
+        pool, "campaigns", {"tenant_id": tenant_id, "id": found, "project_id": project_id, "name": name}
+    )
+    return found
 
 
 async def add_visits(

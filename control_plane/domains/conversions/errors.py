@@ -1,10 +1,10 @@
-"""What a report is refused for: it is at odds with what is known."""
+"""What the conversions domain refuses: what is not there, and reports that are at odds with what is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from control_plane.core.errors import Conflict
+from control_plane.core.errors import Conflict, NotFound
 from control_plane.core.faults import Fault
 from edge.contract.money import format_amount
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from control_plane.domains.conversions.model import ConversionRow
+    from edge.contract.events import ConversionKind
+
+
+class ConversionNotFound(NotFound):
+    """The tenant has no such checkout, sale, refund or upsell."""
+
+    code = "conversion_not_found"
+
+    def __init__(self, kind: ConversionKind) -> None:
+        super().__init__(f"{kind.name.title()} not found")
 
 
 class ReportRefused(Conflict):
