@@ -128,7 +128,7 @@ def bench_analytics(
     """Measure how long questions about traffic take, and what Postgres reads for them.
 
     Compares the sums with the rows, and fails when an answer differs, or when a large table is read from
-    end to end. Takes about ten minutes and 20 GB of disk; a tenth of the events, a tenth of both.
+    end to end. Takes about half an hour and 20 GB of disk; a tenth of the events, a tenth of both.
 
     For example:
 
