@@ -18,6 +18,7 @@ import fcntl
 import os
 import shutil
 import struct
+import time
 import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
@@ -106,6 +107,7 @@ class Journal:
         self._map: mmap.mmap | None = None
         self._cut_events = 0
         self._synced_until = 0
+        self._begun_at = 0.0
 
     # --- opening -----------------------------------------------------------------------------
 
@@ -266,6 +268,7 @@ class Journal:
             raise JournalFullError(f"no room for a journal segment: {error.strerror}") from error
         self._current += 1
         self._segments[self._current] = self._map = segment
+        self._begun_at = time.monotonic()
         self._begin_chunk(SEGMENT_HEADER.size)
 
     def sync(self) -> None:
@@ -321,6 +324,16 @@ class Journal:
             values[Counter.LANDED] = max(values[Counter.LANDED], landed)
             values[Counter.SHIPPED] = max(values[Counter.SHIPPED], landed)
             self._drop_landed_segments(keep_current=True)
+
+    def renew_segment(self, age_s: float) -> None:
+        """Go to a new segment if all of this one has landed and it is as old as that.
+
+        On a quiet edge it fills up in weeks, and what it says of visitors should not lie here for so long.
+        """
+        has_events = self._map is not None and self._position > SEGMENT_HEADER.size
+        if has_events and self.is_empty and time.monotonic() - self._begun_at >= age_s:
+            with contextlib.suppress(JournalFullError):  # tried again at the next append
+                self._open_next_segment()
 
     def _drop_landed_segments(self, *, keep_current: bool) -> None:
         needed = {queue[0].segment for queue in (self.in_flight, self.unshipped) if queue}

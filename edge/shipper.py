@@ -40,6 +40,8 @@ CHUNKS_AT_ONCE: Final = 16
 """Chunks in one round trip: at most 4 MiB."""
 CHUNKS_IN_FLIGHT: Final = 5000
 LOSS_CHECK_S: Final = 1.0
+SEGMENT_KEPT_S: Final = 3600.0
+"""How long what has landed may lie in the journal's current segment, on the disk."""
 PARTITIONS_IN_CLUSTER: Final = 8
 """Two or three for each of three or four masters; one is enough for a single server."""
 ADOPTION_S: Final = 2.0
@@ -130,6 +132,7 @@ class Shipper:
         if check_loss:
             await self._announce_partitions()  # an idle shipper asks nothing else
             self._retire_landed()
+            self._own.renew_segment(SEGMENT_KEPT_S)
         return moved
 
     def _pick_partition(self, journal: Journal) -> int:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 DAY_MS: Final = 86_400_000
 PARTS: Final = 8
 """Tables that `visitors_seen` consists of, of which each holds every eighth day."""
-SALTS_REMEMBERED: Final = 64
 
 SeenKey: TypeAlias = tuple[int, bytes, int]
 """(day since 1970, link or project, visitor)"""
@@ -34,7 +33,10 @@ _queries = load_queries(Path(__file__).with_name("visitors.sql"))
 
 
 class VisitorSalts:
-    """The salts of days, drawn when a day is first asked for, and the same for all flushers."""
+    """The salts of days, drawn when a day is first asked for, and the same for all flushers.
+
+    Those of the latest events are remembered.
+    """
 
     def __init__(self) -> None:
         self._salts: dict[int, bytes] = {}
@@ -42,15 +44,14 @@ class VisitorSalts:
     async def load(self, db: Connection, days: set[int]) -> dict[int, bytes]:
         """Give the salts of days since 1970."""
         if missing := days - self._salts.keys():
-            if len(self._salts) > SALTS_REMEMBERED:
-                self._salts.clear()
-                missing = days
             dates = [date_of(day) for day in sorted(missing)]
             new = [secrets.token_bytes(32) for _ in dates]
             await _queries.draw_salts(db, days=dates, salts=new)
             async for row in _queries.list_salts(db, days=dates):
                 self._salts[(row["day"] - _EPOCH_DAY).days] = row["salt"]
-        return {day: self._salts[day] for day in days}
+        # No others, lest they outlive those in Postgres here.
+        self._salts = {day: self._salts[day] for day in days}
+        return dict(self._salts)
 
 
 def number_visitor(salt: bytes, tenant_id: bytes, ip: str, user_agent: str) -> int:

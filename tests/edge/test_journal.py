@@ -177,6 +177,27 @@ class TestLanding:
         assert len(list_segments(journal)) == 1
         assert journal.in_flight_bytes == 0
 
+    def test_a_segment_that_is_old_goes_when_all_of_it_has_landed(self, tmp_path: Path) -> None:
+        journal = create(tmp_path)
+        (first,) = list_segments(journal)
+        journal.renew_segment(age_s=0)
+        assert list_segments(journal) == [first], "nothing is in it"
+        journal.append(payload(1))
+        journal.renew_segment(age_s=0)
+        journal.cut()
+        ship_all(journal)
+        journal.renew_segment(age_s=0)
+        assert list_segments(journal) == [first], "it has not landed"
+        journal.mark_landed(1)
+        journal.renew_segment(age_s=3600)
+        assert list_segments(journal) == [first], "it is not old"
+        journal.renew_segment(age_s=0)
+        assert first not in list_segments(journal)
+        journal.append(payload(2))
+        adopted = readopt(journal)
+        assert list_events(adopted) == [payload(2)]
+        assert adopted.unshipped[0].sequence == 2
+
     def test_counters_follow(self, tmp_path: Path) -> None:
         journal = create(tmp_path)
         values = journal.counters.values

@@ -268,6 +268,19 @@ async def test_what_stays_of_a_visit_is_where_it_was(db_pool: Pool, redis: Redis
     assert (sale["external_id"], str(sale["attributed_click"])) == ("s1", journey.click_id)
 
 
+async def test_answers_kept_for_repeats_go_along(db_pool: Pool, keeping: Settings) -> None:
+    await db_pool.executemany(
+        "INSERT INTO idempotency_keys"
+        " (tenant_id, holder_id, endpoint, key, fingerprint, created_at, status, answer)"
+        " VALUES ($1, $1, 'sales', 'once', 'digest', now(), 201, 'names a click')",
+        [(TENANT,), (OTHER_TENANT,)],
+    )
+    await ask(db_pool, ErasureKind.CLICK, str(uuid.UUID(int=1)))
+    await carry_out(db_pool, keeping)
+    left = await db_pool.fetch("SELECT tenant_id FROM idempotency_keys")
+    assert [row["tenant_id"] for row in left] == [OTHER_TENANT]
+
+
 async def test_other_tenants_are_left_alone(db_pool: Pool, redis: Redis, keeping: Settings) -> None:
     await add_other_tenant(db_pool)
     journey = make_journey(random.Random(3))

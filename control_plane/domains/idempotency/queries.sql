@@ -14,3 +14,6 @@ WHERE tenant_id = :tenant_id AND holder_id = :holder_id AND endpoint = :endpoint
 UPDATE idempotency_keys
 SET status = :status, answer = :answer
 WHERE tenant_id = :tenant_id AND holder_id = :holder_id AND endpoint = :endpoint AND key = :key;
+
+-- name: forget_answers(tenant_id)!
+DELETE FROM idempotency_keys WHERE tenant_id = :tenant_id AND answer IS NOT NULL;

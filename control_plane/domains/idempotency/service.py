@@ -57,6 +57,11 @@ async def answer_once(
     return answer
 
 
+async def forget_answers(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Delete the answers kept for a tenant: what is repeated behind that is answered by what is there."""
+    await store.forget_answers(db, tenant_id)
+
+
 async def _claim(
     db: Connection,
     tenant_id: uuid.UUID,

@@ -69,3 +69,8 @@ async def keep_answer(
         status=answer.status,
         answer=answer.data,
     )
+
+
+async def forget_answers(db: Connection, tenant_id: uuid.UUID) -> None:
+    """Delete the answers kept for a tenant, with their keys."""
+    await _queries.forget_answers(db, tenant_id=tenant_id)

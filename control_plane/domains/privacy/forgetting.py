@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from control_plane.core.ids import id_floor
 from control_plane.db.pool import load_queries
 from control_plane.domains.conversions.store import lock_projects
+from control_plane.domains.idempotency import service as idempotency
 from control_plane.domains.privacy import store
 from control_plane.domains.privacy.model import (
     KEPT_WITH_CONVERSIONS_DAYS,
@@ -68,6 +69,7 @@ async def finish(pool: Pool, erasure: DueErasure, now: datetime) -> None:
     """Note that an erasure is done, but for what lands later and is recognised then."""
     keeps_subject = read_uuid(erasure.subject) is not None and erasure.kind is not ErasureKind.VISITOR
     async with pool.acquire() as db, db.transaction():
+        await idempotency.forget_answers(db, erasure.tenant_id)  # they name clicks and visits
         await store.finish(db, erasure, keeps_subject=keeps_subject, now=now)
 
 
