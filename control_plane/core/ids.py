@@ -28,3 +28,11 @@ def id_floor(moment: datetime) -> uuid.UUID:
 def id_time(event_id: uuid.UUID) -> datetime:
     """Give the moment in an id, in UTC, to the millisecond."""
     return EPOCH + timedelta(milliseconds=event_id.int >> _RANDOM_BITS)
+
+
+def spellings_of(word: str) -> list[str]:
+    """Give how a thing may be written down that somebody names so: a UUID in its usual form as well."""
+    try:
+        return [word, str(uuid.UUID(word))]
+    except ValueError:
+        return [word]

@@ -12,12 +12,12 @@ from litestar.di import NamedDependency
 from msgspec import UNSET, UnsetType
 
 from control_plane.core.actor import Actor
-from control_plane.core.ids import id_time
+from control_plane.core.ids import id_time, spellings_of
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
 from control_plane.dialects.tracking.auth import tenant_of
 from control_plane.dialects.tracking.envelope import DataOut, ListOut, wrap, wrap_list
-from control_plane.dialects.tracking.filters import ListQueryIn, Text, given, names_of, read_query
+from control_plane.dialects.tracking.filters import ListQueryIn, Text, given, read_query
 from control_plane.dialects.tracking.page import Paging
 from control_plane.dialects.tracking.paths import read_id
 from control_plane.domains.clicks import listing
@@ -72,7 +72,7 @@ async def list_clicks(
     wanted = ClickFilter(
         span=span,
         project_id=given(query.project_id),
-        visit_ids=None if visit_id is None else names_of(visit_id),
+        visit_ids=None if visit_id is None else spellings_of(visit_id),
         user_id=actor.user_id,
     )
     paging = Paging("clicks", tenant_id, wanted)

@@ -1,5 +1,6 @@
 """Query parameters that several lists have."""
 
+# ruff: noqa: TC003  msgspec resolves the annotations
 from __future__ import annotations
 
 import uuid
@@ -49,11 +50,3 @@ def read_query(parameters: Mapping[str, str], shape: type[Q]) -> tuple[Q, Span]:
 def given(value: V | UnsetType) -> V | None:
     """Give a filter, None where there is none."""
     return None if isinstance(value, UnsetType) else value
-
-
-def names_of(text: str) -> tuple[str, ...]:
-    """Give how a thing may be written down that a filter names so: a UUID in its usual form as well."""
-    try:
-        return text, str(uuid.UUID(text))
-    except ValueError:
-        return (text,)

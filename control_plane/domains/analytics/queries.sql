@@ -113,9 +113,6 @@ WHERE tenant_id = :tenant_id AND subject_kind = 3 AND subject = ANY(CAST(:ids AS
 GROUP BY subject, currency
 ORDER BY subject, currency;
 
--- name: plan_for_values()$
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
-
 -- name: break_down(tenant_id, subject_kind, subject, dimension, first_day, end_day, lows, highs, signs, link_id, project_id, campaign, sort, limit)
 -- Whole days from their sums, pieces of days from the rows: of a link, a project, or a project's campaign.
 -- The first :limit values by the measure that :sort names, and one row without a value for all others.

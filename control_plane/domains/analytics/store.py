@@ -66,14 +66,6 @@ async def sum_by_bucket(
     ]
 
 
-async def plan_for_values(db: Connection) -> None:
-    """Have the transaction's queries planned for the values that they are asked with.
-
-    A plan for any dimension and any days takes ten times as long here as one for those at hand.
-    """
-    await _queries.plan_for_values(db)
-
-
 async def rank_values(  # noqa: PLR0913  whose, by what, when, and how many of them
     db: Connection, topic: Topic, dimension: Dimension, cover: Cover, *, sort: Measure, limit: int
 ) -> list[RankedCounts]:
@@ -176,7 +168,7 @@ def _keys(topic: Topic) -> dict[str, Any]:
 
 
 def _filters(topic: Topic) -> dict[str, Any]:
-    """Say which rows the sums of a subject are of; None filters nothing. See `plan_for_values`."""
+    """Say which rows the sums of a subject are of; None filters nothing. See `plan_each_time`."""
     link_id = topic.id if topic.kind is SubjectKind.LINK else None
     return {"link_id": link_id, "project_id": topic.project_id, "campaign": topic.campaign}
 

@@ -53,7 +53,7 @@ class ClickFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     span: Span = EVER
     project_id: uuid.UUID | None = None
-    visit_ids: tuple[str, ...] | None = None
+    visit_ids: list[str] | None = None
     user_id: uuid.UUID | None = None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from control_plane.core.ids import spellings_of
 from control_plane.domains.conversions import store
 from control_plane.domains.conversions.model import Reference
 from edge.contract.events import ConversionKind
@@ -32,7 +33,7 @@ async def resolve_filters(
         "status": wanted.status,
         "product_id": wanted.product_id,
         "offer_id": wanted.offer_id,
-        "visit_names": None if wanted.visit_id is None else names_of(wanted.visit_id),
+        "visit_names": None if wanted.visit_id is None else spellings_of(wanted.visit_id),
         "click_names": click.names,
         "click_ids": click.ids,
         "click_name": click.name,
@@ -57,17 +58,11 @@ async def _resolve(
     found = await store.find_named(db, tenant_id, kind, text, thing_id)
     meant = next((row for row in found if row.id == thing_id and row.name), None)
     return Reference(
-        names=[*names_of(text), *(str(row.id) for row in found)],
+        names=[*spellings_of(text), *(str(row.id) for row in found)],
         ids=[row.id for row in found],
         name=meant.name if meant else None,
         project=meant.project_id if meant else None,
     )
-
-
-def names_of(text: str) -> list[str]:
-    """Give how a thing may be written down that a filter names so: a UUID in its usual form as well."""
-    thing_id = _read_uuid(text)
-    return [text] if thing_id is None else [text, str(thing_id)]
 
 
 def _read_uuid(text: str) -> uuid.UUID | None:
