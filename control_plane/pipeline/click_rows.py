@@ -43,10 +43,9 @@ _UUID_LENGTH = struct.pack(">i", 16)
 _UNIQUE, _NOT_UNIQUE = struct.pack(">i?", 1, True), struct.pack(">i?", 1, False)
 _LENGTH = struct.Struct(">i")
 _NULL = _LENGTH.pack(-1)
-_FAMILY_V4, _FAMILY_V6 = 2, 3
 _V4_BYTES: Final = 4
-_V4_KEPT, _V6_KEPT = 3, 6
-"""Bytes of an address that are kept when it is truncated: a /24 and a /48."""
+_V4_HEAD, _V6_HEAD = struct.pack(">i4B", 8, 2, 32, 0, 4), struct.pack(">i4B", 20, 3, 128, 0, 16)
+"""Before an inet's bytes: length, family, prefix length, "is a network", length of the address."""
 
 
 def build_row(
@@ -120,11 +119,10 @@ def _referrer_columns(referrer: str) -> bytes:
 
 
 def _address(ip: str, *, truncate: bool) -> bytes:
-    """Encode an inet: family, prefix length, "is a network", length, bytes. NULL if not an address."""
+    """Encode an inet, cut to a /24 or a /48 or whole. NULL if not an address."""
     data = pack_address(ip)
     if data is None:
         return _NULL
-    family, kept = (_FAMILY_V4, _V4_KEPT) if len(data) == _V4_BYTES else (_FAMILY_V6, _V6_KEPT)
-    if truncate:
-        data = data[:kept] + bytes(len(data) - kept)
-    return _LENGTH.pack(4 + len(data)) + bytes((family, len(data) * 8, 0, len(data))) + data
+    if len(data) == _V4_BYTES:
+        return _V4_HEAD + (data[:3] + bytes(1) if truncate else data)
+    return _V6_HEAD + (data[:6] + bytes(10) if truncate else data)

@@ -19,6 +19,7 @@ Postgres refuses for what they hold. Nothing waits behind it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 from datetime import UTC, datetime
 from functools import partial
@@ -261,6 +262,8 @@ def _check_chunk(chunk: Chunk) -> Chunk:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Flush until `stop` is set; what is in the stream by then still lands, if Postgres lets it."""
     judge = Judge.read(settings.datacenter_networks)
+    gc.collect()
+    gc.freeze()  # code and lists need not be looked at by every collection
     pool = await open_pool(settings.database_url, size=LANDING_AT_ONCE + 1)
     shared = Shared(pool, judge, MinuteCounter(), VisitorSalts(), Forgetter())
     redis = open_redis(settings.redis_url, timeout_s=REDIS_TIMEOUT_S + BLOCK_MS / 1000)

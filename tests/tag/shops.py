@@ -183,8 +183,14 @@ class Shop:
         """Give what was visited, as paths with queries and fragments."""
         return [visit.landing_url.removeprefix(self.site.url) for visit in self.visits()]
 
-    def _find(self, kind: type[E]) -> list[E]:
+    def arrivals(self, kind: type[E]) -> list[E]:
+        """Give events as often as they came: a page that is left sends what may be on its way already."""
         return [event for event in self._events() if isinstance(event, kind)]
+
+    def _find(self, kind: type[E]) -> list[E]:
+        """Give events once each, as they land."""
+        by_id = {getattr(event, "external_id", event.id): event for event in self.arrivals(kind)}
+        return list(by_id.values())
 
     def _events(self) -> list[Event]:
         for entry_id, fields in self._redis.xrange(redis_keys.events(0), min=self._after) or ():

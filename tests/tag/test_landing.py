@@ -12,6 +12,7 @@ from control_plane.db.pool import open_pool
 from control_plane.pipeline import flusher
 from control_plane.settings import Settings
 from edge.contract import redis_keys
+from edge.contract.events import Conversion, PageClick, Visit
 from tests.edge.factories import TENANT
 from tests.support import eventually
 
@@ -37,13 +38,13 @@ async def test_what_comes_twice_is_one_row(  # noqa: PLR0913  a pipeline's parts
     # The edge takes each in, and its answer is lost.
     gateway.faults = ["lost"]
     await page.goto(remote_shop.url("/a?click_id=c1&utm_campaign=spring"))
-    await eventually(lambda: len(remote_shop.visits()) == 2)
+    await eventually(lambda: len(remote_shop.arrivals(Visit)) == 2)
     gateway.faults = ["lost"]
     await page.click("b")
-    await eventually(lambda: len(remote_shop.clicks()) == 2)
+    await eventually(lambda: len(remote_shop.arrivals(PageClick)) == 2)
     gateway.faults = ["lost"]
     await page.evaluate("switchyard.track('sale', {id: 's1', amount: '19.90'})")
-    await eventually(lambda: len(remote_shop.conversions()) == 2)
+    await eventually(lambda: len(remote_shop.arrivals(Conversion)) == 2)
     pool = await open_pool(database_url, size=4)
     await pool.execute(
         "INSERT INTO tenants (id, name, plan_code, created_at) VALUES ($1, 'a', 'free', now())",
