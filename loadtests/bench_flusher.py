@@ -58,6 +58,7 @@ USER_AGENTS: Final = 500
 BETWEEN: Final = 2000
 """Clicks between one and what comes of it, at most."""
 TIMEOUT_S: Final = 600.0
+WARM_UP: Final = 20_000
 TENANT: Final = UUID(int=1)
 PROJECT: Final = UUID(int=2)
 
@@ -108,8 +109,11 @@ async def _measure(
     connection = await asyncpg.connect(postgres.url)
     await connection.execute(_MAKE_PROJECT, TENANT, PROJECT)
     redis: Redis = Redis.from_url(valkey.url)
+    traffic = Traffic()
+    await _warm_up(postgres, valkey, redis, traffic, make)
+    rows_before = await connection.fetchval(_COUNT_ROWS)
     sys.stdout.write(f"filling the stream with {events:,} events\n")
-    await _fill(redis, events, make)
+    await _fill(redis, traffic, events, make)
     stream_bytes = await redis.memory_usage(redis_keys.events(0), samples=50)
     before = {VALKEY: read_cpu_seconds(valkey.pid), POSTGRES: read_cpu_seconds(postgres.pid)}
     started = time.perf_counter()
@@ -131,11 +135,30 @@ async def _measure(
     return Backlog(
         events=events,
         seconds=seconds,
-        rows=rows,
+        rows=rows - rows_before,
         peak_memory_mib=peak_mib,
         stream_mib=(stream_bytes or 0) / 2**20,
         cpu_seconds=cpu,
     )
+
+
+async def _warm_up(
+    postgres: RunningServer,
+    valkey: RunningServer,
+    redis: Redis,
+    traffic: Traffic,
+    make: Callable[[Traffic], Event],
+) -> None:
+    """Land some events, and let Postgres look at its tables, as it does by itself after a minute."""
+    await _fill(redis, traffic, WARM_UP, make)
+    flusher = _start_flusher(postgres.url, valkey.url)
+    try:
+        await _await_empty(redis)
+    finally:
+        stop(flusher)
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
 
 
 def _start_flusher(database_url: str, redis_url: str) -> subprocess.Popen[bytes]:
@@ -148,7 +171,7 @@ def _start_flusher(database_url: str, redis_url: str) -> subprocess.Popen[bytes]
 
 
 class Traffic:
-    """What events are made of: the same at every call."""
+    """What events are made of: the same in every run."""
 
     def __init__(self) -> None:
         self.chance = chance = random.Random(7)  # noqa: S311  the same traffic at every call
@@ -160,8 +183,7 @@ class Traffic:
         """Ids of the latest ones, of which visits, sales and refunds come."""
 
 
-async def _fill(redis: Redis, events: int, make: Callable[[Traffic], Event]) -> None:
-    traffic = Traffic()
+async def _fill(redis: Redis, traffic: Traffic, events: int, make: Callable[[Traffic], Event]) -> None:
     journal_id = uuid_utils.uuid7().hex
     pipe = redis.pipeline(transaction=False)
     for sequence, first in enumerate(range(0, events, EVENTS_PER_CHUNK), start=1):

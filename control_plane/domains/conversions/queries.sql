@@ -98,11 +98,14 @@ ORDER BY c.tenant_id, c.id
 FOR UPDATE OF c;
 
 -- name: list_converted(tenant_ids, ids)
--- Which of the clicks brought a sale that was not rejected.
-SELECT DISTINCT c.tenant_id, c.attributed_click AS id
-FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS wanted (tenant_id, attributed_click)
-JOIN conversions c USING (tenant_id, attributed_click)
-WHERE c.kind = 2 AND c.status <> 'rejected';
+-- Which of the clicks brought a sale that was not rejected. LIMIT 1: click by click, never all sales of a tenant.
+SELECT wanted.tenant_id, wanted.id
+FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS wanted (tenant_id, id)
+CROSS JOIN LATERAL (
+    SELECT FROM conversions
+    WHERE tenant_id = wanted.tenant_id AND attributed_click = wanted.id AND kind = 2 AND status <> 'rejected'
+    LIMIT 1
+) sale;
 
 -- name: mark_clicks(tenant_ids, ids, are_conversions)!
 UPDATE clicks c
