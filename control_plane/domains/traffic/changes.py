@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from control_plane.domains.traffic.model import (
     DIMENSIONS,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     """(subject, dimension, slot, value, currency)"""
 
 
+_NO_COUNTS: Final = Counts()
+
 Split: TypeAlias = dict[Dimension, str]
 """What is known of an event's visitor, by dimension; what is not known is left out."""
 
@@ -52,22 +54,22 @@ class Changes:
         slot, day = slot_of(moment), day_of(moment)
         for subject in subjects:
             slot_key = (subject, slot)
-            self.slots[slot_key] = _sum_counts(self.slots.get(slot_key), counts, sign)
+            self.slots[slot_key] = self.slots.get(slot_key, _NO_COUNTS).plus(counts, sign)
             for dimension, value in split.items():
                 day_key = (subject, day, dimension, value)
-                self.days[day_key] = _sum_counts(self.days.get(day_key), counts, sign)
+                self.days[day_key] = self.days.get(day_key, _NO_COUNTS).plus(counts, sign)
 
     def pay(
         self, subjects: Iterable[Subject], moment: datetime, split: Split, money: Money, *, sign: int = 1
     ) -> None:
         """Add `money` to the sums of `subjects`, at `moment`, or take it away (`sign` -1)."""
-        slot, day_slot = slot_of(moment), day_slot_of(moment)
+        slot, day_slot, none = slot_of(moment), day_slot_of(moment), Money(money.currency)
         for subject in subjects:
             key: RevenueKey = (subject, Dimension.ALL, slot, "", money.currency)
-            self.revenue[key] = _sum_money(self.revenue.get(key), money, sign)
+            self.revenue[key] = self.revenue.get(key, none).plus(money, sign)
             for dimension, value in split.items():
                 key = (subject, dimension, day_slot, value, money.currency)
-                self.revenue[key] = _sum_money(self.revenue.get(key), money, sign)
+                self.revenue[key] = self.revenue.get(key, none).plus(money, sign)
 
     def convert(self, variant: tuple[uuid.UUID, uuid.UUID, uuid.UUID], sign: int) -> None:
         """Count a click as a conversion of its (tenant, link, variant), or no longer (`sign` -1)."""
@@ -108,19 +110,3 @@ def subjects_of(
             name = campaign[:VALUE_LENGTH]
             subjects.append(Subject(tenant_id, SubjectKind.CAMPAIGN, campaign_id(project_id, name)))
     return subjects
-
-
-def _sum_counts(kept: Counts | None, added: Counts, sign: int) -> Counts:
-    if kept is None and sign == 1:
-        return added
-    old = kept or Counts()
-    fields = Counts.__struct_fields__
-    return Counts(*(getattr(old, name) + sign * getattr(added, name) for name in fields))
-
-
-def _sum_money(kept: Money | None, added: Money, sign: int) -> Money:
-    if kept is None and sign == 1:
-        return added
-    old = kept or Money(added.currency)
-    fields = Money.__struct_fields__[1:]
-    return Money(added.currency, *(getattr(old, name) + sign * getattr(added, name) for name in fields))

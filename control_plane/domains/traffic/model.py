@@ -53,7 +53,7 @@ DIMENSIONS: Final = tuple(Dimension)[1:]
 """Those that split; each has the name of a column of clicks and visits, in upper case."""
 
 
-class Subject(msgspec.Struct, frozen=True, order=True):
+class Subject(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """One link's variant, project or campaign, of one tenant."""
 
     tenant_id: uuid.UUID
@@ -82,6 +82,23 @@ class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
     sales: int = 0
     prefetches: int = 0
 
+    def plus(self, added: Counts, sign: int) -> Counts:
+        """Give the sum of both, or the difference (`sign` -1). Written out, for speed."""
+        return Counts(
+            self.clicks + sign * added.clicks,
+            self.uniques + sign * added.uniques,
+            self.humans + sign * added.humans,
+            self.human_uniques + sign * added.human_uniques,
+            self.conversions + sign * added.conversions,
+            self.human_conversions + sign * added.human_conversions,
+            self.visits + sign * added.visits,
+            self.human_visits + sign * added.human_visits,
+            self.page_clicks + sign * added.page_clicks,
+            self.checkouts + sign * added.checkouts,
+            self.sales + sign * added.sales,
+            self.prefetches + sign * added.prefetches,
+        )
+
 
 class Money(msgspec.Struct, frozen=True):
     """How much money is added, in minor units of `currency`: net is gross + upsold - refunded."""
@@ -92,6 +109,17 @@ class Money(msgspec.Struct, frozen=True):
     upsold_minor: int = 0
     refunded_minor: int = 0
     commission_minor: int = 0
+
+    def plus(self, added: Money, sign: int) -> Money:
+        """Give the sum of both, in the same currency, or the difference (`sign` -1)."""
+        return Money(
+            self.currency,
+            self.sales + sign * added.sales,
+            self.gross_minor + sign * added.gross_minor,
+            self.upsold_minor + sign * added.upsold_minor,
+            self.refunded_minor + sign * added.refunded_minor,
+            self.commission_minor + sign * added.commission_minor,
+        )
 
 
 def slot_of(moment: datetime) -> datetime:
