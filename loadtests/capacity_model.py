@@ -87,8 +87,12 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 def read_costs(edge: EdgeResults, flusher: FlusherResults) -> Costs:
-    """Take the costs from what was measured: the edge's at its top rate, the pipeline's from a backlog."""
-    events = flusher.events
+    """Take the costs from what was measured: the edge's at its top rate, the pipeline's from a backlog.
+
+    Machines differ from hour to hour: the backlog's are brought to the speed at which the edge was measured,
+    by how long a plain loop took.
+    """
+    events = flusher.events * flusher.environment.python_loop_ns / edge.environment.python_loop_ns
     return Costs(
         edge_us=median(one[WIRE].cpu_us for one in edge.rounds),
         edge_miss_us=edge.miss_us.get(EDGE, 0.0),
@@ -99,7 +103,7 @@ def read_costs(edge: EdgeResults, flusher: FlusherResults) -> Costs:
         postgres_us=flusher.cpu_seconds[POSTGRES] * MICROSECONDS / events,
         request_bytes=edge.request_bytes,
         answer_bytes=edge.answer_bytes,
-        event_bytes=flusher.stream_mib * 2**20 / events,
+        event_bytes=flusher.stream_mib * 2**20 / flusher.events,
     )
 
 

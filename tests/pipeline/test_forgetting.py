@@ -14,10 +14,12 @@ import pytest
 from control_plane.core.actor import Actor, ActorKind
 from control_plane.core.ids import id_floor
 from control_plane.domains.conversions.reports import Report, take_in
+from control_plane.domains.conversions.service import join_waiting
 from control_plane.domains.privacy import service, store
 from control_plane.domains.privacy.model import ErasureKind, ErasureRequest, day_of_id
 from control_plane.jobs import privacy
 from control_plane.pipeline import flusher
+from control_plane.pipeline.forgetting import look_at_joined
 from control_plane.pipeline.rescore import rescore
 from control_plane.pipeline.verdicts import Judge
 from edge.contract import redis_keys
@@ -396,6 +398,24 @@ class TestLateLandings:
             await transaction.rollback()
         await carry_out(db_pool, keeping)
         assert await is_finished(db_pool, erasure_id)
+
+    async def test_what_is_joined_to_it_after_its_erasure_is_forgotten(
+        self, db_pool: Pool, redis: Redis, keeping: Settings
+    ) -> None:
+        journey = make_journey(random.Random(3))
+        await land(db_pool, redis, keeping, *journey.events)
+        await ask(db_pool, ErasureKind.CLICK, journey.click_id)
+        await carry_out(db_pool, keeping)
+        # As it is when the sale and the refund land at once, and neither sees the other.
+        await db_pool.execute(
+            "UPDATE conversions SET target_id = NULL, attributed_click = NULL, waits_for = 'sale',"
+            " next_look_at = now(), reason = $1, is_forgotten = false WHERE kind = 3",
+            MARK,
+        )
+        await join_waiting(db_pool, datetime.now(UTC), look_at_joined)
+        assert await find_mark(db_pool) != []
+        await carry_out(db_pool, keeping)
+        assert await find_mark(db_pool) == []
 
     async def test_whatever_lands_while_erasures_are_carried_out_is_forgotten(
         self, db_pool: Pool, redis: Redis, keeping: Settings

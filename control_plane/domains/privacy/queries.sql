@@ -53,6 +53,23 @@ SET due_at = clock_timestamp()
 FROM held
 WHERE e.tenant_id = held.tenant_id AND e.id = held.id;
 
+-- name: make_due_of(tenant_ids, keys)!
+-- Erasures that are about these subjects. In order of key, so that nobody waits crosswise.
+WITH held AS (
+    SELECT e.tenant_id, e.id
+    FROM erasures e
+    WHERE (e.tenant_id, e.id) IN (
+        SELECT tenant_id, s.erasure_id
+        FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:keys AS bytea[])) AS wanted (tenant_id, key)
+        JOIN erased_subjects s USING (tenant_id, key))
+    ORDER BY e.tenant_id, e.id
+    FOR NO KEY UPDATE
+)
+UPDATE erasures e
+SET due_at = clock_timestamp()
+FROM held
+WHERE e.tenant_id = held.tenant_id AND e.id = held.id;
+
 -- name: add_counts(tenant_id, id, clicks, visits, conversions)!
 UPDATE erasures
 SET clicks = clicks + :clicks, visits = visits + :visits, conversions = conversions + :conversions

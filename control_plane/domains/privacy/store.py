@@ -98,6 +98,12 @@ async def make_due(db: Connection, keys: Iterable[ErasureKey]) -> None:
     await _queries.make_due(db, tenant_ids=list(tenant_ids), ids=list(ids))
 
 
+async def make_due_of(db: Connection, subjects: Iterable[tuple[uuid.UUID, bytes]]) -> None:
+    """Have those erasures looked at again that are about these (tenant, key)."""
+    tenant_ids, keys = zip(*subjects, strict=True)
+    await _queries.make_due_of(db, tenant_ids=list(tenant_ids), keys=list(keys))
+
+
 async def add_counts(db: Connection, erasure: DueErasure, forgotten: Forgotten) -> None:
     """Count the rows that somebody was forgotten in."""
     counts = msgspec.structs.asdict(forgotten)
