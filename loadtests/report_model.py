@@ -40,12 +40,13 @@ def render_model(edge: EdgeResults, flusher: FlusherResults) -> str:
         [
             "## More than one machine\n",
             (
-                "What so many edges, Redis shards, flushers and cores of Postgres carry together, from the"
-                " costs measured above, the flusher's and Postgres' brought by the plain loop to the speed"
-                " that the machine had for the edge: [capacity_model.py](capacity_model.py) has the formulas, and"
-                " `./switchyard bench model --edges 8 --shards 3 --flushers 4 --postgres-cores 4` answers for"
-                " any other site. Each edge is a worker with a core of its own. The columns on the right say"
-                " how busy each part is when the first one gives out; plan for 0.7 of it.\n"
+                "What so many edges, Redis shards, flushers and cores of Postgres carry together,"
+                " from the costs measured above, the flusher's and Postgres' brought by the plain loop"
+                " to the speed that the machine had for the edge:"
+                " [capacity_model.py](capacity_model.py) has the formulas, and `./switchyard bench"
+                " model --edges 8 --shards 3 --flushers 4 --postgres-cores 4` answers for any other"
+                " site. Each edge is a worker with a core of its own. The columns on the right say how"
+                " busy each part is when the first one gives out; plan for 0.7 of it.\n"
             ),
             *_tabulate_sites(costs),
             "",
