@@ -30,9 +30,15 @@ def id_time(event_id: uuid.UUID) -> datetime:
     return EPOCH + timedelta(milliseconds=event_id.int >> _RANDOM_BITS)
 
 
+def read_uuid(word: str | None) -> uuid.UUID | None:
+    """Read an id; None if the word is none."""
+    try:
+        return uuid.UUID(word or "")
+    except ValueError:
+        return None
+
+
 def spellings_of(word: str) -> list[str]:
     """Give how a thing may be written down that somebody names so: a UUID in its usual form as well."""
-    try:
-        return [word, str(uuid.UUID(word))]
-    except ValueError:
-        return [word]
+    named = read_uuid(word)
+    return [word] if named is None else [word, str(named)]

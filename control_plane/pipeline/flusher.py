@@ -34,7 +34,7 @@ from control_plane.core.redis_client import open_redis
 from control_plane.core.retry import keep_running, sleep_unless
 from control_plane.db.pool import open_pool
 from control_plane.domains.conversions.service import JOINED_AT_ONCE, join_waiting
-from control_plane.pipeline.forgetting import Forgetter, look_at_joined
+from control_plane.pipeline.forgetting import Forgetter
 from control_plane.pipeline.landing import (
     LONGEST_SEQUENCE,
     BadEvent,
@@ -289,9 +289,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _join_conversions(pool: Pool, stop: asyncio.Event) -> None:
     """Join conversions to what they wait for, as it arrives, until `stop` is set."""
     while not stop.is_set():
-        looked_at = JOINED_AT_ONCE
-        while looked_at == JOINED_AT_ONCE and not stop.is_set():
-            looked_at = await join_waiting(pool, datetime.now(UTC), look_at_joined)
+        while await join_waiting(pool, datetime.now(UTC)) == JOINED_AT_ONCE and not stop.is_set():
+            pass
         await sleep_unless(stop, JOIN_EVERY_S)
 
 

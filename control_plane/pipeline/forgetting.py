@@ -28,11 +28,10 @@ from control_plane.pipeline.visitors import DAY_MS, date_of, number_visitor
 from edge.contract.events import Click, Conversion, PageClick, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from control_plane.db.pool import Connection
-    from control_plane.domains.conversions.model import ConversionRow
     from control_plane.pipeline.landing import Batch
     from edge.contract.events import Event
 
@@ -178,13 +177,6 @@ class _Search:
     def _visitor_key(self, event: Click | Visit | PageClick) -> bytes:
         salt = self._salts[int.from_bytes(event.id[:6], "big") // DAY_MS]
         return visitor_key(number_visitor(salt, event.tenant_id, event.ip, event.user_agent))
-
-
-async def look_at_joined(db: Connection, rows: Iterable[ConversionRow]) -> None:
-    """Have what was joined to clicks late looked at again by their erasures, in the joining transaction."""
-    clicks = {(row.tenant_id, row.attributed_click.bytes) for row in rows if row.attributed_click is not None}
-    if clicks:
-        await store.make_due_of(db, clicks)
 
 
 async def _forget(db: Connection, tenant_id: UUID, rows: Rows, now: datetime) -> None:

@@ -43,15 +43,15 @@ class VisitorSalts:
 
     async def load(self, db: Connection, days: set[int]) -> dict[int, bytes]:
         """Give the salts of days since 1970."""
-        if missing := days - self._salts.keys():
+        known = {day: self._salts[day] for day in days if day in self._salts}
+        if missing := days - known.keys():
             dates = [date_of(day) for day in sorted(missing)]
             new = [secrets.token_bytes(32) for _ in dates]
             await _queries.draw_salts(db, days=dates, salts=new)
             async for row in _queries.list_salts(db, days=dates):
-                self._salts[(row["day"] - _EPOCH_DAY).days] = row["salt"]
-        # No others, lest they outlive those in Postgres here.
-        self._salts = {day: self._salts[day] for day in days}
-        return dict(self._salts)
+                known[(row["day"] - _EPOCH_DAY).days] = row["salt"]
+        self._salts = known  # no others, lest they outlive those in Postgres here
+        return known
 
 
 def number_visitor(salt: bytes, tenant_id: bytes, ip: str, user_agent: str) -> int:

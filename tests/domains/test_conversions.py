@@ -18,7 +18,6 @@ from control_plane.domains.traffic.changes import Changes, subjects_of
 from control_plane.domains.traffic.check import Disagreement, find_disagreements
 from control_plane.domains.traffic.model import Counts, Dimension, Subject, SubjectKind
 from control_plane.domains.traffic.store import write_changes
-from control_plane.pipeline.forgetting import look_at_joined
 from edge.contract.events import Conversion, ConversionKind
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ async def count(
 async def join_all(pool: Pool) -> None:
     now = LATER
     for _ in range(20):
-        if not await service.join_waiting(pool, now, look_at_joined):
+        if not await service.join_waiting(pool, now):
             return
         now += timedelta(minutes=6)
 
@@ -411,15 +410,15 @@ class TestWaiting:
         for _ in range(11):
             due = await db_pool.fetchval("SELECT next_look_at FROM conversions")
             pauses.append((due - now).total_seconds())
-            assert await service.join_waiting(db_pool, due - timedelta(milliseconds=1), look_at_joined) == 0
-            assert await service.join_waiting(db_pool, due, look_at_joined) == 1
+            assert await service.join_waiting(db_pool, due - timedelta(milliseconds=1)) == 0
+            assert await service.join_waiting(db_pool, due) == 1
             now = due
         assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
     async def test_two_joiners_do_the_work_once(self, db_pool: Pool) -> None:
         await land(db_pool, [report(n, SALE, f"s{n}", click_id=str(CLICK)) for n in range(20)])
         await arrive(db_pool, "clicks")
-        await asyncio.gather(*(service.join_waiting(db_pool, LATER, look_at_joined) for _ in range(8)))
+        await asyncio.gather(*(service.join_waiting(db_pool, LATER) for _ in range(8)))
         sums = await db_pool.fetchrow(
             "SELECT sum(sales), sum(conversions) FROM traffic_slots WHERE subject_kind = 1"
         )

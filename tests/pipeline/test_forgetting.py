@@ -19,7 +19,6 @@ from control_plane.domains.privacy import service, store
 from control_plane.domains.privacy.model import ErasureKind, ErasureRequest, day_of_id
 from control_plane.jobs import privacy
 from control_plane.pipeline import flusher
-from control_plane.pipeline.forgetting import look_at_joined
 from control_plane.pipeline.rescore import rescore
 from control_plane.pipeline.verdicts import Judge
 from edge.contract import redis_keys
@@ -179,14 +178,19 @@ async def ask(pool: Pool, kind: ErasureKind, subject: str, **more: Any) -> uuid.
     return erasure.id
 
 
-async def carry_out(pool: Pool, settings: Settings) -> None:
+async def carry_out(pool: Pool, settings: Settings, *, later: timedelta = timedelta()) -> None:
     # Postgres' clock may be ahead of ours by a moment.
-    await privacy.carry_out_erasures(pool, settings, datetime.now(UTC) + timedelta(minutes=1))
+    await privacy.carry_out_erasures(pool, settings, datetime.now(UTC) + timedelta(minutes=1) + later)
 
 
 async def is_finished(pool: Pool, erasure_id: uuid.UUID) -> bool:
     async with pool.acquire() as db:
         return (await service.fetch_erasure(db, TENANT, erasure_id)).finished_at is not None
+
+
+async def has_settled_erasures(pool: Pool) -> bool:
+    """Tell whether no erasure has anything to do before its look of the next day."""
+    return not await pool.fetchval("SELECT count(*) FROM erasures WHERE due_at < now() + interval '1 hour'")
 
 
 async def add_other_tenant(pool: Pool) -> None:
@@ -313,8 +317,9 @@ class TestLateLandings:
         await land(db_pool, redis, keeping, late, journal=2)
         assert await find_mark(db_pool) == []
         assert await find_wrong(db_pool) == []
+        assert not await has_settled_erasures(db_pool)
         await carry_out(db_pool, keeping)
-        assert await db_pool.fetchval("SELECT due_at FROM erasures") is None
+        assert await has_settled_erasures(db_pool)
         assert await find_mark(db_pool) == []
 
     async def test_a_whole_journey_that_waited_in_the_stream_is_forgotten_as_it_lands(
@@ -399,23 +404,34 @@ class TestLateLandings:
         await carry_out(db_pool, keeping)
         assert await is_finished(db_pool, erasure_id)
 
-    async def test_what_is_joined_to_it_after_its_erasure_is_forgotten(
+    async def test_what_is_joined_to_it_after_its_erasure_is_forgotten_within_a_day(
         self, db_pool: Pool, redis: Redis, keeping: Settings
     ) -> None:
         journey = make_journey(random.Random(3))
-        await land(db_pool, redis, keeping, *journey.events)
-        await ask(db_pool, ErasureKind.CLICK, journey.click_id)
+        upsell = msgspec.structs.replace(
+            journey.refund,
+            id=uuid.UUID(int=uuid.UUID(bytes=journey.refund.id).int ^ 1).bytes,
+            kind=ConversionKind.UPSELL,
+            external_id="more",
+            reason="",
+        )
+        refund = msgspec.structs.replace(journey.refund, sale_id="more", amount_minor=1)
+        await land(db_pool, redis, keeping, journey.click, journey.sale, upsell, refund)
+        erasure_id = await ask(db_pool, ErasureKind.CLICK, journey.click_id)
         await carry_out(db_pool, keeping)
-        # As it is when the sale and the refund land at once, and neither sees the other.
+        assert await is_finished(db_pool, erasure_id)
+        # As it is when they land at once with the sale, and do not see it or each other.
         await db_pool.execute(
             "UPDATE conversions SET target_id = NULL, attributed_click = NULL, waits_for = 'sale',"
-            " next_look_at = now(), reason = $1, is_forgotten = false WHERE kind = 3",
+            " next_look_at = now(), reason = $1, is_forgotten = false WHERE kind IN (3, 4)",
             MARK,
         )
-        await join_waiting(db_pool, datetime.now(UTC), look_at_joined)
-        assert await find_mark(db_pool) != []
-        await carry_out(db_pool, keeping)
+        await join_waiting(db_pool, datetime.now(UTC))
+        assert len(await find_mark(db_pool)) == 2
+        await carry_out(db_pool, keeping, later=timedelta(days=1))
         assert await find_mark(db_pool) == []
+        await carry_out(db_pool, keeping, later=timedelta(days=31))
+        assert await db_pool.fetchval("SELECT due_at FROM erasures") is None
 
     async def test_whatever_lands_while_erasures_are_carried_out_is_forgotten(
         self, db_pool: Pool, redis: Redis, keeping: Settings
@@ -438,8 +454,9 @@ class TestLateLandings:
         stop.set()
         await asyncio.gather(*running)
         await carry_out(db_pool, keeping)
+        assert await has_settled_erasures(db_pool)
+        await carry_out(db_pool, keeping, later=timedelta(days=1))
         assert await find_mark(db_pool) == []
-        assert await db_pool.fetchval("SELECT count(*) FROM erasures WHERE due_at IS NOT NULL") == 0
         assert await redis.xlen(redis_keys.dead_letters()) == 0
         assert await db_pool.fetchval("SELECT count(*) FROM clicks WHERE is_conversion") == 40
         assert await find_wrong(db_pool) == []

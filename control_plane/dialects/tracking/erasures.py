@@ -18,6 +18,7 @@ from control_plane.core.actor import Actor
 from control_plane.core.decoding import Decoded, accept, decode_parameters
 from control_plane.core.errors import Invalid
 from control_plane.core.faults import Fault
+from control_plane.core.ids import read_uuid
 from control_plane.dialects.body import JsonBody
 from control_plane.dialects.schemas import Moment
 from control_plane.dialects.services import Services
@@ -27,7 +28,7 @@ from control_plane.dialects.tracking.page import PageQueryIn, Paging
 from control_plane.dialects.tracking.paths import read_id
 from control_plane.domains.privacy import service
 from control_plane.domains.privacy.errors import ErasureNotFound
-from control_plane.domains.privacy.model import WORD_LENGTH, ErasureKind, ErasureRequest, read_uuid
+from control_plane.domains.privacy.model import WORD_LENGTH, ErasureKind, ErasureRequest
 
 if TYPE_CHECKING:
     from control_plane.domains.privacy.model import Erasure

@@ -6,15 +6,16 @@ that names a thing by one id therefore also finds what names it by the other one
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from control_plane.core.ids import spellings_of
+from control_plane.core.ids import read_uuid, spellings_of
 from control_plane.domains.conversions import store
 from control_plane.domains.conversions.model import Reference
 from edge.contract.events import ConversionKind
 
 if TYPE_CHECKING:
+    import uuid
+
     from control_plane.db.pool import Connection
     from control_plane.domains.conversions.model import ConversionFilter
 
@@ -54,7 +55,7 @@ async def _resolve(
     """Find what a filter names, a conversion of `kind` or a click, and how else rows may name it."""
     if text is None:
         return Reference()
-    thing_id = _read_uuid(text)
+    thing_id = read_uuid(text)
     found = await store.find_named(db, tenant_id, kind, text, thing_id)
     meant = next((row for row in found if row.id == thing_id and row.name), None)
     return Reference(
@@ -63,10 +64,3 @@ async def _resolve(
         name=meant.name if meant else None,
         project=meant.project_id if meant else None,
     )
-
-
-def _read_uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

@@ -6,12 +6,11 @@ end writes them and what their change does to the sums. Their projects are locke
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from control_plane.core.ids import id_time
+from control_plane.core.ids import id_time, read_uuid
 from control_plane.domains.conversions import store
 from control_plane.domains.conversions.effects import add_effects, find_root
 from control_plane.domains.conversions.model import ClickFacts, Waits
@@ -20,6 +19,7 @@ from control_plane.domains.traffic.model import Counts
 from edge.contract.events import ConversionKind
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Iterable
     from datetime import datetime
 
@@ -260,13 +260,13 @@ class Workbook:
         visit_keys = {
             click.id: (tenants[click.id], visit_id)
             for click in clicks
-            if click.link_id is None and (visit_id := read_uuid(click.visit_id or "")) is not None
+            if click.link_id is None and (visit_id := read_uuid(click.visit_id)) is not None
         }
         visits = await store.find_visits(self._db, visit_keys.values()) if visit_keys else {}
         wanted = {
             click_id: (key[0], named)
             for click_id, key in visit_keys.items()
-            if (named := read_uuid(visits.get(key) or "")) is not None
+            if (named := read_uuid(visits.get(key))) is not None
         }
         found = await store.find_clicks(self._db, wanted.values()) if wanted else []
         by_id = {click.id: click for click in found}
@@ -347,14 +347,6 @@ def _has_moved(before: ConversionRow, now: ConversionRow) -> bool:
     )
 
 
-def read_uuid(text: str) -> uuid.UUID | None:
-    """Read an id of ours; None if the text is none."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
-
-
 def _visit_key(row: ConversionRow) -> Key | None:
-    visit_id = read_uuid(row.visit_id or "")
+    visit_id = read_uuid(row.visit_id)
     return None if visit_id is None else (row.tenant_id, visit_id)

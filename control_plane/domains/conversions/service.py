@@ -27,16 +27,13 @@ from control_plane.domains.traffic.store import write_changes
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
-    from typing import TypeAlias
 
     from control_plane.core.page import Stretch, StretchRequest
     from control_plane.db.pool import Connection, Pool
     from control_plane.domains.conversions.model import ConversionFilter, ListedConversion
     from control_plane.domains.conversions.store import ExternalKey
-
-    OnJoined: TypeAlias = Callable[[Connection, Iterable[ConversionRow]], Awaitable[None]]
     from edge.contract.events import Conversion, ConversionKind
 
 JOINED_AT_ONCE: Final = 500
@@ -109,11 +106,8 @@ async def land(db: Connection, events: Sequence[Conversion], changes: Changes, n
     return landed
 
 
-async def join_waiting(pool: Pool, now: datetime, on_joined: OnJoined) -> int:
-    """Look again for what conversions wait for, as far as it is due; give the number of those looked at.
-
-    `on_joined`: told of all rows at hand, in the same transaction.
-    """
+async def join_waiting(pool: Pool, now: datetime) -> int:
+    """Look again for what conversions wait for, as far as it is due; give the number of those looked at."""
     async with pool.acquire() as db, db.transaction():
         due = await store.list_due(db, now, JOINED_AT_ONCE)
         if not due:
@@ -131,7 +125,6 @@ async def join_waiting(pool: Pool, now: datetime, on_joined: OnJoined) -> int:
         await book.settle(waiting)
         await book.save()
         await write_changes(db, changes)
-        await on_joined(db, book.rows.values())
     return len(due)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from control_plane.core.ids import id_floor
+from control_plane.core.ids import id_floor, read_uuid
 from control_plane.db.pool import load_queries
 from control_plane.domains.conversions.store import lock_projects
 from control_plane.domains.idempotency import service as idempotency
@@ -24,7 +24,6 @@ from control_plane.domains.privacy.model import (
     Forgotten,
     NotedSubject,
     Rows,
-    read_uuid,
     visitor_key,
 )
 from control_plane.domains.privacy.traces import Traces, find_traces, find_visitors_rows

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from control_plane.core.ids import id_time
+from control_plane.core.ids import id_time, read_uuid
 
 WORD_LENGTH: Final = 255
 """Characters of what a click or visit may be called."""
@@ -122,14 +122,6 @@ class Retention(msgspec.Struct, frozen=True):
     tenant_id: uuid.UUID
     days: int
     as_of: datetime
-
-
-def read_uuid(word: str | None) -> uuid.UUID | None:
-    """Read an id; None if the word is none."""
-    try:
-        return uuid.UUID(word or "")
-    except ValueError:
-        return None
 
 
 def word_key(word: str) -> bytes:

@@ -53,32 +53,17 @@ SET due_at = clock_timestamp()
 FROM held
 WHERE e.tenant_id = held.tenant_id AND e.id = held.id;
 
--- name: make_due_of(tenant_ids, keys)!
--- Erasures that are about these subjects. In order of key, so that nobody waits crosswise.
-WITH held AS (
-    SELECT e.tenant_id, e.id
-    FROM erasures e
-    WHERE (e.tenant_id, e.id) IN (
-        SELECT tenant_id, s.erasure_id
-        FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:keys AS bytea[])) AS wanted (tenant_id, key)
-        JOIN erased_subjects s USING (tenant_id, key))
-    ORDER BY e.tenant_id, e.id
-    FOR NO KEY UPDATE
-)
-UPDATE erasures e
-SET due_at = clock_timestamp()
-FROM held
-WHERE e.tenant_id = held.tenant_id AND e.id = held.id;
-
 -- name: add_counts(tenant_id, id, clicks, visits, conversions)!
 UPDATE erasures
 SET clicks = clicks + :clicks, visits = visits + :visits, conversions = conversions + :conversions
 WHERE tenant_id = :tenant_id AND id = :id;
 
--- name: finish(tenant_id, id, due_at, keeps_subject, now)!
--- Unless something that it is about has landed since it was taken up.
+-- name: finish(tenant_id, id, due_at, keeps_subject, now, again_at, again_since)!
+-- Unless something that it is about has landed since it was taken up. Those asked for since :again_since are
+-- looked at again.
 UPDATE erasures
-SET due_at = NULL, finished_at = coalesce(finished_at, :now),
+SET due_at = CASE WHEN requested_at > :again_since THEN CAST(:again_at AS timestamptz) END,
+    finished_at = coalesce(finished_at, :now),
     subject = CASE WHEN :keeps_subject THEN subject END
 WHERE tenant_id = :tenant_id AND id = :id AND due_at = :due_at;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from control_plane.core.ids import new_id
 from control_plane.core.page import HIGHEST, LOWEST, cut_keys
 from control_plane.db.pool import load_queries
 from control_plane.domains.privacy.model import (
+    KEPT_WITH_CONVERSIONS_DAYS,
     DueErasure,
     Erasure,
     ErasureKind,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     ErasureKey = tuple[uuid.UUID, uuid.UUID]
     """(tenant, erasure)"""
 
+LOOK_AGAIN_EVERY: Final = timedelta(days=1)
 AT_ONCE: Final = 1_000
 """Rows that one statement looks for or changes by their names."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,12 +100,6 @@ async def make_due(db: Connection, keys: Iterable[ErasureKey]) -> None:
     await _queries.make_due(db, tenant_ids=list(tenant_ids), ids=list(ids))
 
 
-async def make_due_of(db: Connection, subjects: Iterable[tuple[uuid.UUID, bytes]]) -> None:
-    """Have those erasures looked at again that are about these (tenant, key)."""
-    tenant_ids, keys = zip(*subjects, strict=True)
-    await _queries.make_due_of(db, tenant_ids=list(tenant_ids), keys=list(keys))
-
-
 async def add_counts(db: Connection, erasure: DueErasure, forgotten: Forgotten) -> None:
     """Count the rows that somebody was forgotten in."""
     counts = msgspec.structs.asdict(forgotten)
@@ -111,7 +107,11 @@ async def add_counts(db: Connection, erasure: DueErasure, forgotten: Forgotten) 
 
 
 async def finish(db: Connection, erasure: DueErasure, *, keeps_subject: bool, now: datetime) -> None:
-    """Note that an erasure is done, unless it has become due again."""
+    """Note that an erasure is done, unless it has become due again.
+
+    Conversions are joined for 30 days, by whoever lands or reports the last part: so for as long it is looked
+    every day whether anything was joined to what it is about.
+    """
     await _queries.finish(
         db,
         tenant_id=erasure.tenant_id,
@@ -119,6 +119,8 @@ async def finish(db: Connection, erasure: DueErasure, *, keeps_subject: bool, no
         due_at=erasure.due_at,
         keeps_subject=keeps_subject,
         now=now,
+        again_at=now + LOOK_AGAIN_EVERY,
+        again_since=now - timedelta(days=KEPT_WITH_CONVERSIONS_DAYS),
     )
 
 

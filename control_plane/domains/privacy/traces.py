@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from control_plane.core.ids import id_floor
+from control_plane.core.ids import id_floor, read_uuid
 from control_plane.db.pool import load_queries
-from control_plane.domains.privacy.model import Rows, day_of_id, read_uuid
+from control_plane.domains.privacy.model import Rows, day_of_id
 from control_plane.domains.privacy.store import AT_ONCE, slices
 
 if TYPE_CHECKING:
