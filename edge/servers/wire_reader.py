@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -33,7 +34,7 @@ _WRONG_VERSIONS: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 """What llhttp says of a version that it does not know, and of HTTP/2 without the courtesy to ask."""
 
 
-class RequestReader(asyncio.Protocol):
+class RequestReader(asyncio.Protocol, ABC):
     """The reading half of a connection; the other half says what is done with what was read."""
 
     __slots__ = (
@@ -72,13 +73,13 @@ class RequestReader(asyncio.Protocol):
         """The client's address; None until it is known, "" on a Unix socket."""
         self.deadline = 0.0
 
+    @abstractmethod
     def _take(self, request: EdgeRequest) -> None:
         """Answer a request that is whole, or put it in line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, response: EdgeResponse) -> None:
         """Answer a request that is none, after those before it, and close."""
-        raise NotImplementedError
 
     # --- called by llhttp --------------------------------------------------------------------
 

@@ -166,7 +166,7 @@ async def test_the_clock_of_every_process_jumps_both_ways(stack: ChaosStack, clo
         await visitors.redirects(100)
         for offset_s, said in ((7200, "7200 s ahead of ours"), (-86_400, "86400 s behind ours")):
             clock.jump(offset_s)
-            await eventually(lambda said=said: says(stack, said), timeout_s=30)  # type: ignore[misc]
+            await eventually(lambda said=said: says(stack, said), timeout_s=30)  # type: ignore[misc]  # mypy cannot infer its default
             await visitors.redirects(200)
             moments_ms.append((visitors.clicks[-1].int >> 80) - offset_s * 1000)
         clock.jump(0)
