@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 WAITING = """
 SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
 """
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 async def load(pool: Pool, salts: VisitorSalts, *days: int) -> dict[int, bytes]:
